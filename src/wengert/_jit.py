@@ -1,0 +1,347 @@
+"""The only door to Numba: kernel source in, machine code out, cached by content. Knows no op.
+
+A kernel is Python source text that defines functions over raw pointers; one of them, `kernel`, has the
+signature of every kernel:
+
+    kernel(ins, addr, n) -> status      ins   the instruction's own words (see `plan.packets`)
+                                        addr  the address of every slot, one int64 each
+                                        n     how many elements
+                                        status 0 to go on, anything else stops the replay
+
+Numba compiles it (never again for the same text), llvmlite turns the optimised module into an object
+file, and that file is what the cache keeps. A process that finds its kernels there imports no Numba.
+The key of the cache is the content: source text, this file, processor and LLVM version. So nothing that
+an edit has made stale can ever be found.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import re
+import sys
+import tempfile
+import threading
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import llvmlite.binding as llvm
+
+from wengert.errors import KernelError
+
+
+class Stats:
+    """What this process has compiled with Numba and what it took from the cache."""
+
+    def __init__(self) -> None:
+        self.compiled: list[str] = []
+        self.loaded: list[str] = []
+
+    def __repr__(self) -> str:
+        return f"Stats(compiled={len(self.compiled)}, loaded={len(self.loaded)})"
+
+
+stats = Stats()
+_lock = threading.RLock()
+
+
+def cache_dir() -> Path:
+    """Folder of the machine-code cache: `WENGERT_CACHE_DIR`, or the user's cache folder."""
+    chosen = os.environ.get("WENGERT_CACHE_DIR")
+    if chosen:
+        return Path(chosen)
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = str(Path.home() / "Library" / "Caches")
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "wengert"
+
+
+class _Machine:
+    """This processor as LLVM sees it, and the engine that holds the loaded code."""
+
+    def __init__(self) -> None:
+        for start in (llvm.initialize_native_target, llvm.initialize_native_asmprinter):
+            start()
+        cpu = llvm.get_host_cpu_name()
+        features = llvm.get_host_cpu_features().flatten()
+        target = llvm.Target.from_default_triple()
+        self.target = target.create_target_machine(
+            cpu=cpu, features=features, opt=3, reloc="default", codemodel="jitdefault"
+        )
+        module = llvm.parse_assembly("")
+        module.triple = target.triple
+        self.engine = llvm.create_mcjit_compiler(module, self.target)
+        mine = Path(__file__).read_bytes()
+        self.salt = hashlib.sha256(
+            b"\0".join([mine, cpu.encode(), features.encode(), llvmlite.__version__.encode()])
+        ).digest()
+
+
+@lru_cache(maxsize=1)
+def _machine() -> _Machine:
+    return _Machine()
+
+
+def content_key(source: str) -> str:
+    """The name of a kernel's machine code: a hash of everything that it depends on."""
+    return hashlib.sha256(_machine().salt + source.encode()).hexdigest()[:40]
+
+
+@cache
+def address(source: str, label: str = "kernel") -> int:
+    """Address of the compiled `kernel` that `source` defines; `label` names it in `stats`."""
+    with _lock:
+        key = content_key(source)
+        machine = _machine()
+        path = cache_dir() / f"{key}.o"
+        code = _read(path)
+        if code is None:
+            code = _compile(source, f"wengert_{key}", machine)
+            _write(path, code)
+            stats.compiled.append(label)
+        else:
+            stats.loaded.append(label)
+        machine.engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        machine.engine.finalize_object()
+        return int(machine.engine.get_function_address(f"wengert_{key}"))
+
+
+def _read(path: Path) -> bytes | None:
+    """A cached object file, or None when it is missing or damaged."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    digest, code = data[:32], data[32:]
+    return code if hashlib.sha256(code).digest() == digest else None
+
+
+def _write(path: Path, code: bytes) -> None:
+    """Store atomically; a folder that cannot be written only costs the next process its time."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(hashlib.sha256(code).digest() + code)
+        os.replace(name, path)
+    except OSError:
+        pass
+
+
+def _compile(source: str, symbol: str, machine: _Machine) -> bytes:
+    """Numba compiles the text; the inner function is inlined into its C wrapper; LLVM emits code."""
+    numba, language = _language()
+    scope: dict[str, Any] = dict(language)
+    try:
+        tree = ast.parse(source)
+        exec(compile(tree, "<wengert kernel>", "exec"), scope)
+        helpers = [n.name for n in tree.body if isinstance(n, ast.FunctionDef) and n.name != "kernel"]
+        for name in helpers:
+            scope[name] = numba.njit(error_model="numpy")(scope[name])
+        words = numba.types.CPointer(numba.types.int64)
+        signature = numba.types.int64(words, words, numba.types.int64)
+        cfunc = numba.cfunc(signature, error_model="numpy")(scope["kernel"])
+        text = cfunc.inspect_llvm()
+    except Exception as error:
+        raise KernelError(f"kernel does not compile: {error}\n{source}") from error
+    text = text.replace(cfunc.native_name, symbol)
+    # One exported function; everything else may be inlined into it and dropped.
+    text = re.sub(rf"^define (?:linkonce_odr )?(?!.*@{symbol}\()", "define internal ", text, flags=re.M)
+    text = text.replace("noinline", "alwaysinline").replace("= common ", "= internal ")
+    module = llvm.parse_assembly(text)
+    module.verify()
+    tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+    tuning.loop_vectorization = tuning.slp_vectorization = True
+    passes = llvm.create_pass_builder(machine.target, tuning)
+    passes.getModulePassManager().run(module, passes)
+    foreign = {f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")}
+    if any(name.startswith(("numba_", "NRT_", "Py")) for name in foreign):
+        raise KernelError(f"kernel would need the Python runtime ({sorted(foreign)}):\n{source}")
+    return machine.target.emit_object(module)
+
+
+@lru_cache(maxsize=1)
+def _language() -> tuple[Any, dict[str, Any]]:
+    """Numba, and the words that kernel source can use besides Python and `math`.
+
+    pf8(a) ... pb1(a)   integer address -> typed pointer      get(p, i), put(p, i, v)   no-alias access
+    f8(v) ... u1(v)     conversion to a type                  skip(ins, k)   pointer k words on
+    where(c, a, b)      a select, both sides evaluated        fma(a, b, c)   one rounding
+    call(k, ins, addr, n)   a kernel by address               address_of(p)   pointer -> integer address
+    pow2_low(s), pow2_high(s)   for s = 1.5 * 2**mantissa_bits + k: 2**floor(k/2), 2**ceil(k/2), by bit cast
+    gemm8/gemm4(fn, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)   BLAS by address
+    """
+    import math
+
+    import numba
+    import numpy
+    from llvmlite import ir
+    from numba import types
+    from numba.extending import intrinsic
+
+    i64, i32 = ir.IntType(64), ir.IntType(32)
+    words = types.CPointer(types.int64)
+    scope: dict[str, Any] = {name: getattr(math, name) for name in dir(math) if name[0] != "_"}
+    scope |= {"arc" + name: getattr(math, "a" + name) for name in ("sin", "cos", "tan")}
+    scope |= {name: getattr(numpy, name) for name in ("floor", "ceil", "trunc", "rint", "log2")}
+    short = {"f8": "float64", "f4": "float32", "b1": "uint8"}
+    short |= {f"{k}{n}": f"{w}{8 * n}" for k, w in (("i", "int"), ("u", "uint")) for n in (1, 2, 4, 8)}
+
+    def pointer(kind: Any) -> Any:
+        @intrinsic
+        def cast(ctx: Any, address: Any) -> Any:
+            def build(cg: Any, b: Any, sig: Any, args: Any) -> Any:
+                return b.inttoptr(args[0], cg.get_value_type(sig.return_type))
+
+            return types.CPointer(kind)(types.int64), build
+
+        return cast
+
+    for name, full in short.items():
+        scope["p" + name] = pointer(getattr(types, full))
+        scope[name] = getattr(numba, full)
+
+    def scope_of(b: Any) -> Any:
+        domain = b.module.add_metadata([ir.MetaDataString(b.module, "wengert")])
+        one = b.module.add_metadata([ir.MetaDataString(b.module, "result"), domain])
+        return b.module.add_metadata([one])
+
+    @intrinsic
+    def get(ctx: Any, pointer: Any, index: Any) -> Any:
+        def build(cg: Any, b: Any, sig: Any, args: Any) -> Any:
+            load = b.load(b.gep(args[0], [args[1]]))
+            load.set_metadata("noalias", scope_of(b))
+            return load
+
+        return pointer.dtype(pointer, types.int64), build
+
+    @intrinsic
+    def put(ctx: Any, pointer: Any, index: Any, value: Any) -> Any:
+        def build(cg: Any, b: Any, sig: Any, args: Any) -> Any:
+            store = b.store(args[2], b.gep(args[0], [args[1]]))
+            store.set_metadata("alias.scope", scope_of(b))
+            return cg.get_dummy_value()
+
+        return types.void(pointer, types.int64, pointer.dtype), build
+
+    @intrinsic
+    def skip(ctx: Any, pointer: Any, count: Any) -> Any:
+        return words(words, types.int64), lambda cg, b, sig, args: b.gep(args[0], [args[1]])
+
+    @intrinsic
+    def address_of(ctx: Any, pointer: Any) -> Any:
+        return types.int64(words), lambda cg, b, sig, args: b.ptrtoint(args[0], i64)
+
+    @intrinsic
+    def call(ctx: Any, kernel: Any, ins: Any, addr: Any, n: Any) -> Any:
+        def build(cg: Any, b: Any, sig: Any, args: Any) -> Any:
+            kind = ir.FunctionType(i64, [i64.as_pointer(), i64.as_pointer(), i64])
+            return b.call(b.inttoptr(args[0], kind.as_pointer()), args[1:])
+
+        return types.int64(types.int64, words, words, types.int64), build
+
+    @intrinsic
+    def where(ctx: Any, cond: Any, a: Any, c: Any) -> Any:
+        def build(cg: Any, b: Any, sig: Any, args: Any) -> Any:
+            flag = b.trunc(args[0], ir.IntType(1)) if args[0].type != ir.IntType(1) else args[0]
+            return b.select(flag, args[1], args[2])
+
+        kind = a if a == c else ctx.unify_types(a, c)
+        return kind(types.boolean, kind, kind), build
+
+    @intrinsic
+    def fma(ctx: Any, x: Any, y: Any, z: Any) -> Any:
+        return x(x, x, x), lambda cg, b, sig, args: b.fma(*args)
+
+    def half_power(second: bool) -> Any:
+        @intrinsic
+        def power(ctx: Any, shifted: Any) -> Any:
+            mantissa, bias = (52, 1023) if shifted == types.float64 else (23, 127)
+            whole = ir.IntType(shifted.bitwidth)
+
+            def build(cg: Any, b: Any, sig: Any, args: Any) -> Any:
+                zero = ir.Constant(args[0].type, 1.5 * 2.0**mantissa)
+                k = b.sub(b.bitcast(args[0], whole), b.bitcast(zero, whole))
+                half = b.ashr(k, whole(1))
+                half = b.sub(k, half) if second else half
+                return b.bitcast(b.shl(b.add(half, whole(bias)), whole(mantissa)), args[0].type)
+
+            return shifted(shifted), build
+
+        return power
+
+    def gemm(real: Any, kind: Any) -> Any:
+        @intrinsic
+        def product(
+            ctx: Any, fn: Any, ta: Any, tb: Any, m: Any, n: Any, k: Any, alpha: Any,
+            a: Any, lda: Any, c: Any, ldb: Any, beta: Any, out: Any, ldc: Any,
+        ) -> Any:  # fmt: skip
+            def build(cg: Any, b: Any, sig: Any, args: Any) -> Any:
+                def by_reference(value: Any, llvm_type: Any) -> Any:
+                    with b.goto_entry_block():
+                        slot = b.alloca(llvm_type)
+                    b.store(b.trunc(value, llvm_type) if llvm_type != value.type else value, slot)
+                    return b.bitcast(slot, ir.IntType(8).as_pointer())
+
+                fn, ta, tb, m, n, k, alpha, a, lda, c, ldb, beta, out, ldc = args
+                char = ir.IntType(8)
+                any_pointer = char.as_pointer()
+                passed = [by_reference(v, char) for v in (ta, tb)]
+                passed += [by_reference(v, i32) for v in (m, n, k)]
+                passed += [by_reference(alpha, real), b.inttoptr(a, any_pointer), by_reference(lda, i32)]
+                passed += [b.inttoptr(c, any_pointer), by_reference(ldb, i32), by_reference(beta, real)]
+                passed += [b.inttoptr(out, any_pointer), by_reference(ldc, i32)]
+                signature = ir.FunctionType(ir.VoidType(), [any_pointer] * 13)
+                b.call(b.inttoptr(fn, signature.as_pointer()), passed)
+                return cg.get_dummy_value()
+
+            whole = types.int64
+            return types.void(*[whole] * 6, kind, *[whole] * 4, kind, whole, whole), build
+
+        return product
+
+    scope |= {
+        "get": get, "put": put, "skip": skip, "address_of": address_of, "call": call, "where": where,
+        "fma": fma, "pow2_low": half_power(False), "pow2_high": half_power(True),
+        "gemm8": gemm(ir.DoubleType(), types.float64), "gemm4": gemm(ir.FloatType(), types.float32),
+    }  # fmt: skip
+    return numba, scope
+
+
+@cache
+def blas(name: str) -> int:
+    """Address of a BLAS routine, from SciPy's own table.
+
+    Its module is loaded by file, because importing `scipy.linalg` costs ten times as long.
+    """
+    import ctypes
+    import importlib.machinery
+    import importlib.util
+
+    module = sys.modules.get("scipy.linalg.cython_blas")
+    package = importlib.util.find_spec("scipy")
+    if module is None and package is not None:
+        folder = Path(next(iter(package.submodule_search_locations or ()))) / "linalg"
+        finder = importlib.machinery.FileFinder(
+            str(folder),
+            (importlib.machinery.ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES),
+        )
+        spec = finder.find_spec("cython_blas")
+        if spec is not None and spec.loader is not None:
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+    if module is None:
+        raise KernelError("SciPy's BLAS table (scipy.linalg.cython_blas) was not found")
+    capsule = module.__pyx_capi__[name]
+    api = ctypes.pythonapi
+    api.PyCapsule_GetName.restype = ctypes.c_char_p
+    api.PyCapsule_GetName.argtypes = [ctypes.py_object]
+    api.PyCapsule_GetPointer.restype = ctypes.c_void_p
+    api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
+    return int(api.PyCapsule_GetPointer(capsule, api.PyCapsule_GetName(capsule)))

@@ -1,0 +1,110 @@
+"""Every exception of the library, and the user's line they point at. Knows no tape and no op."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+from types import CodeType, FrameType
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+Where = tuple[CodeType, int]
+"""A place in the user's program: a code object and the offset of the instruction in it."""
+
+
+class WengertError(Exception):
+    """Base of every error that wengert raises on purpose."""
+
+
+class ShapeError(WengertError, ValueError):
+    """Operands whose shapes do not fit the operation."""
+
+
+class DTypeError(WengertError, TypeError):
+    """A dtype that the operation, or wengert as a whole, cannot work with."""
+
+
+class IntegerGradientError(DTypeError):
+    """A gradient was asked with respect to, or of, integers."""
+
+
+class NotScalarError(WengertError, TypeError):
+    """`grad` was given a function whose result is not one number."""
+
+
+class TracerConversionError(WengertError, TypeError):
+    """A traced value would leave the recording as a plain number, and its gradient would be lost."""
+
+
+class LeakedTracerError(WengertError, RuntimeError):
+    """A traced value was used after, or outside, the recording it belongs to."""
+
+
+class NoRuleError(WengertError, TypeError):
+    """A NumPy function that wengert has no derivative rule for."""
+
+
+class MutationError(WengertError, ValueError):
+    """An in-place write that a recording cannot follow."""
+
+
+class ObjectArrayError(WengertError, TypeError):
+    """A NumPy array of Python objects where numbers are needed."""
+
+
+class CarryError(WengertError, TypeError):
+    """The carry that a `scan` step returned does not match the carry it was given."""
+
+
+class IndexingError(WengertError, IndexError):
+    """An index that is out of range, or of a kind that a recording cannot follow."""
+
+
+class TapeError(WengertError, ValueError):
+    """A tape that breaks one of the rules that `Tape.verify` defines, or is called wrongly."""
+
+
+class KernelError(WengertError, RuntimeError):
+    """A kernel could not be compiled or loaded."""
+
+
+def user_frame() -> FrameType | None:
+    """The innermost frame that does not belong to this package."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    return frame
+
+
+def here() -> Where | None:
+    """The user's place in the program right now; cheap, decoded only when it is shown."""
+    frame = user_frame()
+    return None if frame is None else (frame.f_code, frame.f_lasti)
+
+
+def line_number(where: Where) -> int:
+    """Source line of a place."""
+    code, lasti = where
+    for start, end, line in code.co_lines():
+        if start <= lasti < end and line is not None:
+            return line
+    return code.co_firstlineno
+
+
+def show(where: Where | None, *, full: bool = False) -> str:
+    """`model.py:12`, or with `full` the path, the function and the text of the line."""
+    if where is None:
+        return "?"
+    code, number = where[0], line_number(where)
+    if not full:
+        return f"{os.path.basename(code.co_filename)}:{number}"
+    text = linecache.getline(code.co_filename, number).strip()
+    place = f'File "{code.co_filename}", line {number}, in {code.co_name}'
+    return f"{place}\n    {text}" if text else place
+
+
+def at_user(message: str, where: Where | None = None) -> str:
+    """`message` with the user's line below it."""
+    where = here() if where is None else where
+    return message if where is None else f"{message}\n  {show(where, full=True)}"

@@ -1,0 +1,256 @@
+"""`jit` and `record`: from a call's signature to a program, and the calls. Knows no op and no derivative."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from wengert import tree
+from wengert.errors import TapeError, at_user
+from wengert.plan.lower import lower
+from wengert.plan.packets import Program
+from wengert.record.recorder import Recorder, recording
+from wengert.record.state import thread
+from wengert.record.tracer import Tracer
+from wengert.shapes import DTYPES, aval
+from wengert.tape import Tape
+from wengert.vm.replay import GuardMissed, Workspace
+
+Function = Callable[..., Any]
+_MOST_VARIANTS = 64
+_SUPPORTED = frozenset(DTYPES)
+
+
+def jit(f: Function) -> Function:
+    """Record `f` once per signature and replay it afterwards.
+
+    A signature is the structure of the arguments and the shape and dtype of every leaf. Python floats and
+    ints are inputs; strings, bools and other hashable leaves are part of the signature. Where Python itself
+    looks at a value (`if x > 0`), the replay checks that the value is the same, and records the function
+    anew for the other branch if it is not. Arrays that `f` captures are read at every call; Python scalars
+    that it captures are constants, as in JAX.
+
+    Parameters
+    ----------
+    f
+        A function of NumPy arrays, numbers and pytrees of them. It must have no side effects.
+
+    Returns
+    -------
+    callable
+        With the arguments and results of `f`. Results are fresh arrays. Safe to call from many threads.
+
+    Examples
+    --------
+    >>> import numpy as np, wengert
+    >>> step = wengert.jit(lambda w: w - 0.1 * wengert.grad(lambda w: np.sum(w ** 2))(w))
+    >>> step(np.array([1.0, 2.0])).tolist()
+    [0.8, 1.6]
+    """
+    return functools.update_wrapper(Jitted(f), f)
+
+
+class _Variant:
+    """One recording: its program, how its result is put together, workspaces with constants in place."""
+
+    def __init__(self, recorder: Recorder, out: Any) -> None:
+        leaves, self.structure = tree.flatten(out)
+        self.leaves = leaves
+        self.single = len(leaves) == 1 and leaves[0] is out
+        self.traced = [k for k, x in enumerate(leaves) if isinstance(x, Tracer | np.ndarray)]
+        tape = recorder.tape([recorder.slot(leaves[k]) for k in self.traced])
+        self.program: Program = lower(tape)
+        self.tape = tape
+        self.pool: list[tuple[Workspace, list[Any]]] = []
+        self.inputs: tuple[int, ...] = ()
+
+    def _workspace(self) -> tuple[Workspace, list[Any]]:
+        workspace, tape, program = Workspace(self.program), self.tape, self.program
+        for port, const in zip(program.consts, tape.consts, strict=True):
+            workspace.bind(port, const.value)
+        moving = []
+        for port, captured in zip(program.captured, tape.captured, strict=True):
+            if workspace.bind(port, captured.array) is not captured.array:
+                moving.append((port, captured.array))
+        return workspace, moving
+
+    def __call__(self, values: list[Any]) -> Any:
+        try:
+            pair = self.pool.pop()
+        except IndexError:
+            pair = self._workspace()
+        workspace, moving = pair
+        try:
+            alive = [workspace.bind(port, array) for port, array in moving] if moving else None
+            found = workspace.replay(values)
+            del alive
+        finally:
+            self.pool.append(pair)
+        if self.single:
+            return found[0]
+        leaves = self.leaves.copy()
+        for k, x in zip(self.traced, found, strict=True):
+            leaves[k] = x
+        return tree.unflatten(self.structure, leaves)
+
+
+class Jitted:
+    """A function recorded once per signature; see `jit`."""
+
+    def __init__(self, f: Function) -> None:
+        self.f = f
+        self._variants: dict[Any, list[_Variant]] = {}
+        self._plain: dict[Any, list[_Variant]] = {}
+
+    def __repr__(self) -> str:
+        return f"<wengert.jit of {self.f!r}>"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if thread.active is not None:
+            return self.f(*args, **kwargs)
+        if not kwargs:
+            sig = []
+            for x in args:
+                kind = type(x)
+                if kind is np.ndarray:
+                    sig.append((x.dtype, x.shape))
+                elif kind is float:
+                    sig.append(float)  # type: ignore[arg-type]
+                else:
+                    break
+            else:
+                key = tuple(sig)
+                return self._call(self._plain, key, args, kwargs, args, None)
+        leaves, structure = tree.flatten((args, kwargs))
+        numbers = [x for x in leaves if _is_number(x)]
+        key = (structure, *map(_signature, leaves))
+        return self._call(self._variants, key, args, kwargs, numbers, (leaves, structure))
+
+    def _call(self, table: Any, key: Any, args: Any, kwargs: Any, values: Any, flat: Any) -> Any:
+        variants = table.get(key)
+        if variants is None:
+            variants = table[key] = []
+        for k, variant in enumerate(variants):
+            try:
+                found = variant(values)
+            except GuardMissed:
+                continue
+            if k:  # the branch taken last is tried first
+                variants.insert(0, variants.pop(k))
+            return found
+        leaves, structure = flat if flat is not None else tree.flatten((args, kwargs))
+        variant = self._record(leaves, structure)
+        variants.insert(0, variant)
+        del variants[_MOST_VARIANTS:]
+        return variant(values)
+
+    def _record(self, leaves: list[Any], structure: Any) -> _Variant:
+        recorder = Recorder(name=getattr(self.f, "__name__", ""), guarded=True)
+        with recording(recorder):
+            traced = []
+            for x in leaves:
+                if _is_number(x):
+                    given = np.array(x)
+                    tracer = recorder.input(aval(given.dtype, given.shape), given)
+                    tracer.weak = type(x) if type(x) in (float, int) else None
+                    traced.append(tracer)
+                else:
+                    traced.append(x)
+            args, kwargs = tree.unflatten(structure, traced)
+            out = self.f(*args, **kwargs)
+            return _Variant(recorder, out)
+
+
+def _is_number(x: Any) -> bool:
+    return isinstance(x, np.ndarray | np.generic | float | int) and not isinstance(x, bool)
+
+
+def _signature(x: Any) -> Any:
+    kind = type(x)
+    if kind is np.ndarray or isinstance(x, np.ndarray | np.generic):
+        return (x.dtype, x.shape)
+    if kind is float or kind is int:
+        return kind
+    return (kind, x)
+
+
+class RecordedTape(Tape):
+    """A tape that remembers the structure of its function's arguments and result, and can be called."""
+
+    def __init__(self, recorder: Recorder, structure: Any, out: Any) -> None:
+        leaves, self.out_structure = tree.flatten(out)
+        outputs = [recorder.slot(x) for x in leaves]
+        base = recorder.tape(outputs)
+        super().__init__(
+            base.instructions, base.avals, base.inputs, base.outputs, base.consts, base.captured, base.lines,
+            base.subtapes, base.name,
+        )  # fmt: skip
+        self.structure = structure
+        self._program: Program | None = None
+
+    def __call__(self, *args: Any) -> Any:
+        """Replay forward at other values of the same structure, shapes and dtypes."""
+        leaves, structure = tree.flatten(args)
+        if structure != self.structure:
+            raise TapeError(at_user(f"the tape was recorded with arguments {self.structure}, not {structure}"))
+        for slot, x in zip(self.inputs, leaves, strict=True):
+            found, wanted = np.asarray(x), self.avals[slot]
+            if found.shape != wanted.shape or not np.can_cast(found.dtype, wanted.dtype, "same_kind"):
+                raise TapeError(
+                    at_user(f"the tape was recorded with {wanted} here, not {found.dtype}{list(found.shape)}")
+                )
+        if self._program is None:
+            self._program = lower(self)
+        workspace = Workspace(self._program)
+        alive = [workspace.bind(p, c.value) for p, c in zip(self._program.consts, self.consts, strict=True)]
+        alive += [workspace.bind(p, c.array) for p, c in zip(self._program.captured, self.captured, strict=True)]
+        try:
+            found = workspace.replay(leaves)
+        except GuardMissed:
+            raise TapeError(
+                at_user(
+                    "at these values the function would take another branch than the one on the tape; "
+                    "record it again, or use jit, which does so by itself"
+                )
+            ) from None
+        del alive
+        return tree.unflatten(self.out_structure, found)
+
+
+def record(f: Function, *args: Any) -> RecordedTape:
+    """Record one call of `f` and return the tape: to print, to verify, to replay.
+
+    Parameters
+    ----------
+    f
+        A function of NumPy arrays, numbers and pytrees of them.
+    *args
+        Example arguments; their values matter only where Python looks at them.
+
+    Returns
+    -------
+    Tape
+        `print(tape)` shows it, `tape.verify()` checks it, `tape(*args)` replays it forward.
+
+    Examples
+    --------
+    >>> import numpy as np, wengert
+    >>> tape = wengert.record(lambda x, y: np.sin(x) * y, 1.0, 2.0)
+    >>> [op.name for op, *_ in tape.instructions]
+    ['sin', 'mul']
+    >>> float(tape(0.0, 3.0))
+    0.0
+    """
+    leaves, structure = tree.flatten(args)
+    recorder = Recorder(name=getattr(f, "__name__", ""), guarded=True)
+    with recording(recorder):
+        traced = []
+        for x in leaves:
+            given = np.array(x)
+            tracer = recorder.input(aval(given.dtype, given.shape), given)
+            tracer.weak = type(x) if type(x) in (float, int) else None
+            traced.append(tracer)
+        return RecordedTape(recorder, structure, f(*tree.unflatten(structure, traced)))

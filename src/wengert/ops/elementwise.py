@@ -1,0 +1,284 @@
+"""Elementwise ops, made from the table: values, partials, result dtypes and kernel text. Knows no recording."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Sequence
+from functools import cache, cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+
+from wengert.errors import DTypeError, ShapeError, at_user
+from wengert.ops.spec import BY_NAME, Lowering, Op, Params, bind, register
+from wengert.ops.strided import elementwise
+from wengert.ops.table import ROWS
+from wengert.ops.vecmath import VECTOR
+from wengert.shapes import BOOL, DTYPES, F64, Aval, aval, broadcast, supported
+
+Operand = Aval | type
+"""An operand's `Aval`, or `float`/`int` for a Python number, which takes its dtype from the others."""
+
+
+class Elementwise(Op):
+    """z = formula(x, y, ...), element by element, under NumPy's broadcasting and promotion."""
+
+    def __init__(self, name: str, args: str, formula: str, pulls: Sequence[str], ufunc: str, domain: str):
+        self.name = name
+        self.args = tuple(args.split())
+        self.formula = formula
+        self.pulls = tuple(pulls)
+        self.ufunc = getattr(np, ufunc) if ufunc and ufunc != "expit" else None
+        self.domain = domain
+        self.in_place = name == "acc"
+        self.resolve = lru_cache(maxsize=None)(self._resolve)
+
+    # --- meaning -----------------------------------------------------------------------------------
+
+    @cached_property
+    def value(self) -> Callable[..., Any]:
+        """The formula as a NumPy function of the operands."""
+        return _function(self.args, self.formula)
+
+    @cached_property
+    def pull_functions(self) -> tuple[Callable[..., Any] | None, ...]:
+        """Per operand the adjoint's increment as a NumPy function of (z_bar, operands..., z)."""
+        names = ("z_bar", *self.args, "z")
+        return tuple(_function(names, _pullback_text(p)) if p else None for p in self.pulls)
+
+    @cached_property
+    def fused(self) -> tuple[tuple[Elementwise, tuple[int, ...]] | str, ...]:
+        """Per operand the op that computes the increment in one go, and which of (z_bar, operands..., z) it
+        takes; or "1", "-1", "" as in the table."""
+        return tuple(self._fused(p) for p in self.pulls)
+
+    def _fused(self, pull: str) -> tuple[Elementwise, tuple[int, ...]] | str:
+        if pull in ("", "1", "-1"):
+            return pull
+        text = _pullback_text(pull)
+        # A condition comes first, as in the row of `where`: the last operand sets the kernel's dtype.
+        order = ("z_bar", *self.args, "z") if self.args[0] != "c" else ("c", "z_bar", *self.args[1:], "z")
+        used = [n for n in order if n in _names(text)]
+        everything = ("z_bar", *self.args, "z")
+        return derived(text, tuple(used)), tuple(everything.index(n) for n in used)
+
+    def forward(self, operands: Sequence[Any], params: Params) -> Any:
+        if self.ufunc is not None:
+            return self.ufunc(*operands)
+        out = self.value(*operands)
+        sig = tuple(aval(np.asarray(x).dtype, np.shape(x)) for x in operands)
+        return np.asarray(out, dtype=self.resolve(sig)[1].dtype)
+
+    def pullback(self, z_bar: Any, operands: Sequence[Any], z: Any, params: Params) -> Sequence[Any]:
+        return [f and f(z_bar, *operands, z) for f in self.pull_functions]
+
+    # --- types -------------------------------------------------------------------------------------
+
+    def infer(self, avals: Sequence[Aval], params: Params) -> tuple[Aval, ...]:
+        return (self.resolve(tuple(avals))[1],)
+
+    def _resolve(self, sig: tuple[Operand, ...]) -> tuple[tuple[np.dtype[Any], ...], Aval]:
+        """Dtypes that the operands are brought to, and the result."""
+        kinds = [x.dtype if isinstance(x, Aval) else x for x in sig]
+        inner, out = self._dtypes(kinds)
+        try:
+            shape = broadcast(*(x.shape if isinstance(x, Aval) else () for x in sig))
+        except ShapeError as error:
+            raise ShapeError(at_user(f"{self.name}: {error}")) from None
+        return inner, aval(out, shape)
+
+    def _dtypes(self, kinds: list[Any]) -> tuple[tuple[np.dtype[Any], ...], np.dtype[Any]]:
+        if self.ufunc is not None:
+            strict = all(isinstance(k, type) for k in kinds)
+            asked = [np.dtype(k) if strict and isinstance(k, type) else k for k in kinds]
+            try:
+                found = self.ufunc.resolve_dtypes((*asked, *[None] * self.ufunc.nout))
+            except TypeError as error:
+                raise DTypeError(at_user(f"np.{self.ufunc.__name__}: {error}")) from None
+            found = tuple(supported(d) for d in found)
+            return found[: len(kinds)], found[len(kinds)]
+        first = 1 if self.args[0] == "c" else 0
+        common = _common(kinds[first:])
+        if self.name == "expit" and common.kind != "f":
+            common = F64
+        return (BOOL,) * first + (common,) * (len(kinds) - first), common
+
+    # --- code --------------------------------------------------------------------------------------
+
+    def lower(self, plan: Lowering, outs: Sequence[int], ins: Sequence[int], params: Params) -> None:
+        if self.in_place:
+            plan.take_over(outs[0], ins[0])
+            elementwise(plan, self.kernel((plan.aval(outs[0]),) * 2, plan.aval(outs[0])), outs[0], ins[1:])
+            return
+        plan.allocate(outs[0])
+        text = self.kernel(tuple(plan.aval(s) for s in ins), plan.aval(outs[0]))
+        elementwise(plan, text, outs[0], ins)
+
+    def kernel(self, ins: tuple[Aval, ...], out: Aval) -> tuple[str, str]:
+        """Source and label of the kernel over contiguous operands of these dtypes."""
+        kinds = tuple(a.dtype.str[1:] for a in ins)
+        return _kernel(self, kinds, out.dtype.str[1:])
+
+
+# --- the language of formulas ------------------------------------------------------------------------
+
+
+def _pullback_text(pull: str) -> str:
+    if pull in ("1", "-1"):
+        return "z_bar" if pull == "1" else "-z_bar"
+    return pull if "z_bar" in pull else f"mul0(z_bar, {pull})"
+
+
+@cache
+def _names(text: str) -> frozenset[str]:
+    return frozenset(n.id for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name))
+
+
+def _function(args: Sequence[str], text: str) -> Callable[..., Any]:
+    def mul0(x: Any, y: Any) -> Any:
+        return bind(BY_NAME["mul0"], (x, y))
+
+    def expit(x: Any) -> Any:
+        return bind(BY_NAME["expit"], (x,))
+
+    scope: dict[str, Any] = {"mul0": mul0, "expit": expit, "inf": np.inf}
+    if text == "expit(x)":
+        from scipy.special import expit  # type: ignore[import-untyped,no-redef]
+
+        scope["expit"] = expit
+    scope |= {n: getattr(np, n) for n in _names(text) if n not in scope and n not in args}
+    function: Callable[..., Any] = eval(f"lambda {', '.join(args)}: {text}", scope)
+    return function
+
+
+def _common(kinds: Sequence[Any]) -> np.dtype[Any]:
+    """NumPy's promotion where `float` and `int` stand for Python numbers."""
+    if all(isinstance(k, type) for k in kinds):
+        return supported(np.result_type(*kinds))
+    return supported(np.result_type(*(k(0) if isinstance(k, type) else k for k in kinds)))
+
+
+class _ToKernel(ast.NodeTransformer):
+    """NumPy's words into kernel words: typed literals, mul0 and power spelt out, vector functions."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.helpers: set[str] = set()
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        return ast.parse(f"{self.kind}({node.value!r})", mode="eval").body
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return ast.parse(f"{self.kind}(inf)", mode="eval").body if node.id == "inf" else node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        assert isinstance(node.func, ast.Name)
+        name, args = node.func.id, [self.visit(a) for a in node.args]
+        a = [ast.unparse(x) for x in args]
+        if name == "mul0":
+            text = f"where({a[0]} == {self.kind}(0), {self.kind}(0), {a[0]} * ({a[1]}))"
+        elif name == "power":
+            text = f"({a[0]}) ** ({a[1]})"
+        elif name in VECTOR and self.kind in ("f8", "f4"):
+            self.helpers.add(name)
+            text = f"{name}_{self.kind}({a[0]})"
+        elif name == "where":
+            whole = self.kind
+            text = f"where({a[0]}, {whole}({a[1]}), {whole}({a[2]}))"
+        else:
+            text = f"{name}({', '.join(a)})"
+        return ast.parse(text, mode="eval").body
+
+
+@cache
+def _kernel(op: Elementwise, ins: tuple[str, ...], out: str) -> tuple[str, str]:
+    kind = ins[-1]
+    writer = _ToKernel("u1" if kind == "b1" else kind)
+    formula = ast.unparse(writer.visit(ast.parse(op.formula, mode="eval").body))
+    lines = [VECTOR[name](kind) for name in sorted(writer.helpers)]
+    lines += ["def kernel(ins, addr, n):", f"    Z = p{out}(addr[ins[3]])"]
+    read = list(zip(op.args, ins, strict=True))
+    reads: list[str] = []
+    if op.in_place:
+        reads.append(f"        {op.args[0]} = Z[i]")
+        read = read[1:]
+    for k, (name, letter) in enumerate(read):
+        lines.append(f"    P{k} = p{letter}(addr[ins[{4 + k}]])")
+        reads.append(f"        {name} = get(P{k}, i)" + (" != 0" if letter == "b1" and kind != "b1" else ""))
+    value = f"where(({formula}) != 0, u1(1), u1(0))" if out == "b1" else f"{out}({formula})"
+    lines += ["    for i in range(n):", *reads, f"        put(Z, i, {value})", "    return 0"]
+    return "\n".join(lines) + "\n", f"{op.name}.{out}"
+
+
+# --- the ops -----------------------------------------------------------------------------------------
+
+
+@cache
+def derived(text: str, used: tuple[str, ...]) -> Elementwise:
+    """The op that computes a pullback's formula; equal formulas are one op, whatever their names."""
+    tree = ast.parse(text, mode="eval")
+    letters = iter("abdefgh")
+    rename = {name: "c" if name == "c" else next(letters) for name in used}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id in rename:
+            node.id = rename[node.id]
+    canonical = ast.unparse(tree)
+    if canonical == "mul0(a, b)":
+        return _row("mul0")
+    if canonical not in BY_NAME:
+        names = " ".join(rename.values())
+        register(Elementwise(canonical, names, canonical, ("",) * len(used), "", "real"))
+    return _row(canonical)
+
+
+def _row(name: str) -> Elementwise:
+    op = BY_NAME[name]
+    assert isinstance(op, Elementwise)
+    return op
+
+
+class Cast(Op):
+    """Convert to another dtype, as `astype` does."""
+
+    name = "cast"
+
+    def infer(self, avals: Sequence[Aval], params: Params) -> tuple[Aval, ...]:
+        return (aval(DTYPES[params[0]], avals[0].shape),)
+
+    def forward(self, operands: Sequence[Any], params: Params) -> Any:
+        return np.asarray(operands[0]).astype(DTYPES[params[0]])
+
+    def pullback(self, z_bar: Any, operands: Sequence[Any], z: Any, params: Params) -> Sequence[Any]:
+        return [z_bar.astype(operands[0].dtype) if operands[0].dtype.kind == "f" else None]
+
+    def lower(self, plan: Lowering, outs: Sequence[int], ins: Sequence[int], params: Params) -> None:
+        plan.allocate(outs[0])
+        kinds = plan.aval(ins[0]).dtype.str[1:], plan.aval(outs[0]).dtype.str[1:]
+        elementwise(plan, cast_kernel(*kinds), outs[0], ins)
+
+    def describe(self, params: Params) -> str:
+        return ""
+
+
+@cache
+def cast_kernel(source: str, result: str) -> tuple[str, str]:
+    """Kernel that converts contiguous elements; with equal dtypes, the copy."""
+    value = "get(X, i)"
+    if result == "b1":
+        value = f"where({value} != 0, u1(1), u1(0))" if source != "b1" else value
+    else:
+        value = f"{result}({value})"
+    text = (
+        f"def kernel(ins, addr, n):\n    Z = p{result}(addr[ins[3]])\n    X = p{source}(addr[ins[4]])\n"
+        f"    for i in range(n):\n        put(Z, i, {value})\n    return 0\n"
+    )
+    return text, f"cast.{source}.{result}"
+
+
+for _cells in ROWS:
+    _name, _args, _formula, *_rest = _cells
+    register(Elementwise(_name, _args, _formula, _rest[:-2], _rest[-2], _rest[-1]))
+
+WHERE, MUL0, ACC, NEG, ADD = (_row(n) for n in ("where", "mul0", "acc", "neg", "add"))
+CAST = register(Cast())
+BY_UFUNC = {op.ufunc: op for op in BY_NAME.values() if isinstance(op, Elementwise) and op.ufunc is not None}

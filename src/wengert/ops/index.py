@@ -1,0 +1,247 @@
+"""Indexing: slices as views, integer arrays as gathers, and their transposes, sums in place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from wengert.ops.elementwise import ACC
+from wengert.ops.spec import Lowering, Op, Params, bind, register
+from wengert.ops.strided import elementwise
+from wengert.shapes import I64, Aval, Shape, aval
+
+# A basic index is four integers an item:
+#     | TAKE  | position | -    | -     |   an integer: the axis is dropped
+#     | SLICE | start    | step | count |   a slice, with the start already normalised
+#     | NEW   | -        | -    | -     |   a new axis of length 1
+TAKE, SLICE, NEW = 0, 1, 2
+
+
+def items(params: Params) -> list[Params]:
+    """The items of a basic index."""
+    return [params[k : k + 4] for k in range(0, len(params), 4)]
+
+
+def view_of(shape: Shape, strides: Shape, params: Params) -> tuple[Shape, int, Shape]:
+    """Shape, byte offset and byte strides of what a basic index selects."""
+    out: list[int] = []
+    steps: list[int] = []
+    axis = offset = 0
+    for kind, start, step, count in items(params):
+        if kind == NEW:
+            out.append(1)
+            steps.append(0)
+            continue
+        offset += start * strides[axis]
+        if kind == SLICE:
+            out.append(count)
+            steps.append(step * strides[axis])
+        axis += 1
+    return tuple(out), offset, tuple(steps)
+
+
+def numpy_index(params: Params) -> tuple[Any, ...]:
+    """The same index as NumPy takes it."""
+    found: list[Any] = []
+    for kind, start, step, count in items(params):
+        if kind == NEW:
+            found.append(None)
+        elif kind == TAKE:
+            found.append(start)
+        else:
+            stop = start + step * count
+            found.append(slice(start, stop if stop >= 0 else None, step) if count else slice(0, 0))
+    return tuple(found)
+
+
+class Index(Op):
+    """A basic index: z = x[...] with integers, slices and new axes."""
+
+    name = "index"
+
+    def infer(self, avals: Sequence[Aval], params: Params) -> tuple[Aval, ...]:
+        shape, _, _ = view_of(avals[0].shape, (0,) * avals[0].ndim, params)
+        return (aval(avals[0].dtype, shape),)
+
+    def forward(self, operands: Sequence[Any], params: Params) -> Any:
+        return operands[0][numpy_index(params)]
+
+    def lower(self, plan: Lowering, outs: Sequence[int], ins: Sequence[int], params: Params) -> None:
+        _, offset, strides = view_of(plan.aval(ins[0]).shape, plan.strides(ins[0]), params)
+        plan.alias(outs[0], ins[0], offset, strides)
+
+    def describe(self, params: Params) -> str:
+        return describe_index(params)
+
+
+def describe_index(params: Params) -> str:
+    """A basic index as Python writes it."""
+    words = []
+    for item in numpy_index(params):
+        if isinstance(item, slice):
+            start, stop = item.start or "", "" if item.stop is None else item.stop
+            words.append(f"{start}:{stop}" + (f":{item.step}" if item.step not in (1, None) else ""))
+        else:
+            words.append("newaxis" if item is None else str(item))
+    return f"[{', '.join(words)}]"
+
+
+class IndexAdd(Op):
+    """The transpose of `Index`: acc with u added to acc[...]; may overwrite acc."""
+
+    name = "index_add"
+
+    def infer(self, avals: Sequence[Aval], params: Params) -> tuple[Aval, ...]:
+        return (avals[0],)
+
+    def forward(self, operands: Sequence[Any], params: Params) -> Any:
+        out = np.array(operands[0])
+        out[numpy_index(params)] += operands[1]
+        return out
+
+    def pullback(self, z_bar: Any, operands: Sequence[Any], z: Any, params: Params) -> Sequence[Any]:
+        return [z_bar, z_bar[numpy_index(params)]]
+
+    def lower(self, plan: Lowering, outs: Sequence[int], ins: Sequence[int], params: Params) -> None:
+        acc, u = plan.aval(ins[0]), plan.aval(ins[1])
+        plan.take_over(outs[0], ins[0])
+        _, offset, strides = view_of(acc.shape, plan.strides(outs[0]), params)
+        target = plan.part(outs[0], u.shape, offset, strides)
+        elementwise(plan, ACC.kernel((u, u), u), target, ins[1:])
+
+    def describe(self, params: Params) -> str:
+        return describe_index(params)
+
+
+# | kernel | size | n | out | x | idx | before | length | count | after |
+# x[before, length, after], idx[count], out[before, count, after]. Status 1: an index is out of range.
+_GATHER = """
+def kernel(ins, addr, n):
+    Z = p{kind}(addr[ins[3]])
+    X = p{kind}(addr[ins[4]])
+    I = pi8(addr[ins[5]])
+    length = ins[7]
+    count = ins[8]
+    after = ins[9]
+    for k in range(count):
+        if I[k] >= length or I[k] < -length:
+            return 1
+    for b in range(ins[6]):
+        for k in range(count):
+            j = I[k]
+            x0 = (b * length + (j + length if j < 0 else j)) * after
+            z0 = (b * count + k) * after
+            for i in range(after):
+                {body}
+    return 0
+"""
+_BODIES = {"gather": "put(Z, z0 + i, get(X, x0 + i))", "scatter_add": "X[x0 + i] += Z[z0 + i]"}
+
+
+@cache
+def _kernel(name: str, kind: str) -> tuple[str, str]:
+    return _GATHER.format(kind=kind, body=_BODIES[name]), f"{name}.{kind}"
+
+
+def _lower_gather(plan: Lowering, name: str, z: int, x: int, idx: int, axis: int) -> None:
+    shape = plan.aval(x).shape
+    before = int(np.prod(shape[:axis], dtype=np.int64))
+    after = int(np.prod(shape[axis + 1 :], dtype=np.int64))
+    numbers = (z, x, idx)
+    count = plan.aval(idx).size
+    kernel = _kernel(name, plan.aval(x).dtype.str[1:])
+    plan.packet(*kernel, plan.aval(z).size, *numbers, before, shape[axis], count, after)
+
+
+class Gather(Op):
+    """z = np.take(x, idx, axis). Parameter: the axis."""
+
+    name = "gather"
+
+    def infer(self, avals: Sequence[Aval], params: Params) -> tuple[Aval, ...]:
+        x, idx = avals
+        return (aval(x.dtype, x.shape[: params[0]] + idx.shape + x.shape[params[0] + 1 :]),)
+
+    def forward(self, operands: Sequence[Any], params: Params) -> Any:
+        return np.take(operands[0], operands[1], axis=params[0])
+
+    def pullback(self, z_bar: Any, operands: Sequence[Any], z: Any, params: Params) -> Sequence[Any]:
+        return [bind(SCATTER_ADD, (np.zeros_like(operands[0]), operands[1], z_bar), params), None]
+
+    def lower(self, plan: Lowering, outs: Sequence[int], ins: Sequence[int], params: Params) -> None:
+        x, idx = (plan.dense(s) for s in ins)
+        plan.allocate(outs[0])
+        _lower_gather(plan, self.name, outs[0], x, idx, params[0])
+
+    def describe(self, params: Params) -> str:
+        return f"axis={params[0]}"
+
+
+class ScatterAdd(Op):
+    """The transpose of `Gather`: acc with u[..., k, ...] added at idx[k], repeats summed; may overwrite acc."""
+
+    name = "scatter_add"
+
+    def infer(self, avals: Sequence[Aval], params: Params) -> tuple[Aval, ...]:
+        return (avals[0],)
+
+    def forward(self, operands: Sequence[Any], params: Params) -> Any:
+        acc, idx, u = operands
+        out = np.array(acc)
+        np.add.at(out, (slice(None),) * params[0] + (idx,), u)
+        return out
+
+    def pullback(self, z_bar: Any, operands: Sequence[Any], z: Any, params: Params) -> Sequence[Any]:
+        return [z_bar, None, bind(GATHER, (z_bar, operands[1]), params)]
+
+    def lower(self, plan: Lowering, outs: Sequence[int], ins: Sequence[int], params: Params) -> None:
+        idx, u = plan.dense(ins[1]), plan.dense(ins[2])
+        plan.take_over(outs[0], ins[0])
+        _lower_gather(plan, self.name, u, outs[0], idx, params[0])
+
+    def describe(self, params: Params) -> str:
+        return f"axis={params[0]}"
+
+
+class WrapIndex(Op):
+    """Indices counted from the front, checked against a length. Parameter: the length."""
+
+    name = "wrap_index"
+
+    def infer(self, avals: Sequence[Aval], params: Params) -> tuple[Aval, ...]:
+        return (aval(I64, avals[0].shape),)
+
+    def forward(self, operands: Sequence[Any], params: Params) -> Any:
+        idx, n = np.asarray(operands[0]), params[0]
+        if np.any((idx >= n) | (idx < -n)):
+            raise IndexError(f"index out of bounds for an axis of length {n}")
+        return np.where(idx < 0, idx + n, idx)
+
+    def lower(self, plan: Lowering, outs: Sequence[int], ins: Sequence[int], params: Params) -> None:
+        idx = plan.dense(ins[0])
+        plan.allocate(outs[0])
+        count = plan.aval(idx).size
+        plan.packet(_WRAP, "wrap_index", count, outs[0], idx, params[0])
+
+
+_WRAP = """
+def kernel(ins, addr, n):
+    Z = pi8(addr[ins[3]])
+    X = pi8(addr[ins[4]])
+    length = ins[5]
+    for i in range(n):
+        k = X[i]
+        if k >= length or k < -length:
+            return 1
+        Z[i] = k + length if k < 0 else k
+    return 0
+"""
+
+INDEX, INDEX_ADD, GATHER, SCATTER_ADD, WRAP_INDEX = (
+    register(op()) for op in (Index, IndexAdd, Gather, ScatterAdd, WrapIndex)
+)
+SPARSE = {INDEX: INDEX_ADD, GATHER: SCATTER_ADD}
+"""Ops whose adjoint is a sum into a part of the operand's adjoint, done in place."""

@@ -1,0 +1,138 @@
+"""Matrix product of stacked matrices: BLAS by address with strides for floats, plain loops for integers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from wengert import _jit
+from wengert.errors import ShapeError, at_user
+from wengert.ops.spec import Lowering, Op, Params, register
+from wengert.shapes import Aval, aval, broadcast, broadcast_strides, collapse
+
+# | kernel | size | n | out | a | b | gemm | transpose a, b | m | n | k | lda | ldb | nd | dims[nd] | a steps | b steps
+_FLOAT = """
+def kernel(ins, addr, n):
+    nd = ins[14]
+    for t in range(n):
+        a = addr[ins[4]]
+        b = addr[ins[5]]
+        rest = t
+        for j in range(nd - 1, -1, -1):
+            up = rest // ins[15 + j]
+            at = rest - up * ins[15 + j]
+            a += at * ins[15 + nd + j]
+            b += at * ins[15 + 2 * nd + j]
+            rest = up
+        z = addr[ins[3]] + t * ins[9] * ins[10] * {size}
+        gemm{size}(ins[6], ins[8], ins[7], ins[10], ins[9], ins[11], {kind}(1), b, ins[13], a, ins[12], {kind}(0), z, ins[10])
+    return 0
+"""
+
+_WHOLE = """
+def kernel(ins, addr, n):
+    nd = ins[14]
+    for t in range(n):
+        a = addr[ins[4]]
+        b = addr[ins[5]]
+        rest = t
+        for j in range(nd - 1, -1, -1):
+            up = rest // ins[15 + j]
+            at = rest - up * ins[15 + j]
+            a += at * ins[15 + nd + j]
+            b += at * ins[15 + 2 * nd + j]
+            rest = up
+        A = p{kind}(a)
+        B = p{kind}(b)
+        Z = p{kind}(addr[ins[3]])
+        for i in range(ins[9]):
+            for j in range(ins[10]):
+                total = {word}(0)
+                for l in range(ins[11]):
+                    total = {word}(total {plus} A[i * ins[11] + l] {times} B[l * ins[10] + j])
+                Z[t * ins[9] * ins[10] + i * ins[10] + j] = total
+    return 0
+"""
+
+
+@cache
+def _kernel(kind: str) -> tuple[str, str]:
+    if kind[0] == "f":
+        return _FLOAT.format(kind=kind, size=kind[1]), f"matmul.{kind}"
+    plus, times = ("|", "&") if kind == "b1" else ("+", "*")
+    word = "u1" if kind == "b1" else kind
+    return _WHOLE.format(kind=kind, word=word, plus=plus, times=times), f"matmul.{kind}"
+
+
+class Matmul(Op):
+    """z[..., i, j] = sum over k of a[..., i, k] b[..., k, j]; both operands have at least two axes."""
+
+    name = "matmul"
+
+    def infer(self, avals: Sequence[Aval], params: Params) -> tuple[Aval, ...]:
+        a, b = avals
+        if a.shape[-1] != b.shape[-2]:
+            raise ShapeError(
+                at_user(
+                    f"matmul: Input operand 1 has a mismatch in its core dimension 0 (size {b.shape[-2]} is "
+                    f"different from {a.shape[-1]}): shapes {a.shape} and {b.shape}"
+                )
+            )
+        try:
+            lead = broadcast(a.shape[:-2], b.shape[:-2])
+        except ShapeError as error:
+            raise ShapeError(at_user(f"matmul: {error}")) from None
+        return (aval(a.dtype, (*lead, a.shape[-2], b.shape[-1])),)
+
+    def forward(self, operands: Sequence[Any], params: Params) -> Any:
+        return np.matmul(*operands)
+
+    def pullback(self, z_bar: Any, operands: Sequence[Any], z: Any, params: Params) -> Sequence[Any]:
+        a, b = operands
+        return [
+            unbroadcast(np.matmul(z_bar, np.swapaxes(b, -1, -2)), a.shape),
+            unbroadcast(np.matmul(np.swapaxes(a, -1, -2), z_bar), b.shape),
+        ]
+
+    def lower(self, plan: Lowering, outs: Sequence[int], ins: Sequence[int], params: Params) -> None:
+        z = plan.aval(outs[0])
+        size = z.dtype.itemsize
+        is_float = z.dtype.kind == "f"
+        (a, ta, lda), (b, tb, ldb) = (_matrix(plan, s, size, is_float) for s in ins)
+        plan.allocate(outs[0])
+        if z.size == 0:
+            return
+        m, n, k = z.shape[-2], z.shape[-1], plan.aval(ins[0]).shape[-1]
+        lead = z.shape[:-2]
+        steps = [broadcast_strides(plan.aval(s).shape[:-2], plan.strides(s)[:-2], lead) for s in (a, b)]
+        dims, (sa, sb) = collapse(lead, steps)
+        gemm = _jit.blas("dgemm" if size == 8 else "sgemm") if is_float else 0
+        numbers = (outs[0], a, b)
+        count = z.size // (m * n)
+        words = (*numbers, gemm, ta, tb, m, n, k, lda, ldb, len(dims), *dims, *sa, *sb)
+        plan.packet(*_kernel(z.dtype.str[1:]), count, *words)
+
+
+def _matrix(plan: Lowering, slot: int, size: int, is_float: bool) -> tuple[int, int, int]:
+    """The operand, copied only if BLAS could not read it where it lies; `N` or `T`; leading dimension."""
+    rows, columns = plan.aval(slot).shape[-2:]
+    down, right = plan.strides(slot)[-2:]
+    if is_float:
+        if (right == size or columns == 1) and (down >= columns * size or rows == 1) and down % size == 0:
+            return slot, ord("N"), max(down // size if rows > 1 else columns, columns, 1)
+        if (down == size or rows == 1) and (right >= rows * size or columns == 1) and right % size == 0:
+            return slot, ord("T"), max(right // size if columns > 1 else rows, rows, 1)
+    return plan.dense(slot), ord("N"), max(columns, 1)
+
+
+def unbroadcast(x: Any, shape: tuple[int, ...]) -> Any:
+    """Sum an adjoint back over the axes that broadcasting had repeated."""
+    lead = len(x.shape) - len(shape)
+    axes = (*range(lead), *(k + lead for k, n in enumerate(shape) if n == 1 and x.shape[k + lead] != 1))
+    return np.reshape(np.sum(x, axis=axes), shape) if axes else x
+
+
+MATMUL = register(Matmul())

@@ -1,0 +1,149 @@
+"""Reductions over axes: sum, max, min. One driver that calls an in-place elementwise kernel on rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from wengert.errors import ShapeError, at_user
+from wengert.ops.spec import Lowering, Op, Params, register
+from wengert.shapes import BOOL, I64, Aval, aval, reduced
+
+# | driver | size | n | out | in | outer | length | inner | scratch |      x[outer, length, inner] -> z[outer, inner]
+_SOURCE = """
+def kernel(ins, addr, n):
+    Z = p{kind}(addr[ins[3]])
+    X = p{kind}(addr[ins[4]])
+    length = ins[6]
+    inner = ins[7]
+    S = p{kind}(addr[ins[8]])
+    for o in range(ins[5]):
+        x0 = o * length * inner
+        if inner > 1:
+            for i in range(inner):
+                Z[o * inner + i] = {start}
+            for r in range(length):
+                at = x0 + r * inner
+                for i in range(inner):
+                    z = Z[o * inner + i]
+                    x = get(X, at + i)
+                    put(Z, o * inner + i, {step})
+        else:
+            m = min(length, {lanes})
+            for i in range(m):
+                S[i] = X[x0 + i]
+            r = m
+            while r + {lanes} <= length:
+                for i in range({lanes}):
+                    z = S[i]
+                    x = get(X, x0 + r + i)
+                    put(S, i, {step})
+                r += {lanes}
+            for i in range(length - r):
+                z = S[i]
+                x = X[x0 + r + i]
+                S[i] = {step}
+            while m > 1:
+                half = m // 2
+                up = m - half
+                for i in range(half):
+                    z = S[i]
+                    x = S[up + i]
+                    S[i] = {step}
+                m = up
+            Z[o] = S[0] if length > 0 else {start}
+    return 0
+"""
+
+_LANES = 64
+
+
+@cache
+def _kernel(name: str, kind: str) -> tuple[str, str]:
+    k = "u1" if kind == "b1" else kind
+    step = {
+        "sum": f"{k}(z + x)",
+        "max": "where((z >= x) | (z != z), z, x)",
+        "min": "where((z <= x) | (z != z), z, x)",
+    }[name]
+    start = f"{k}({_identity(name, kind)})"
+    return _SOURCE.format(kind=kind, step=step, start=start, lanes=_LANES), f"{name}.{kind}"
+
+
+def _identity(name: str, kind: str) -> str:
+    if name == "sum":
+        return "0"
+    if kind[0] == "f":
+        return "-inf" if name == "max" else "inf"
+    if kind == "b1":
+        return "0" if name == "max" else "1"
+    info = np.iinfo(kind)
+    return str(info.min if name == "max" else info.max)
+
+
+class Reduce(Op):
+    """z = sum, max or min of x over some axes. Parameters: keepdims, then the axes."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.ufunc: Any = {"sum": np.add, "max": np.maximum, "min": np.minimum}[name]
+
+    def infer(self, avals: Sequence[Aval], params: Params) -> tuple[Aval, ...]:
+        x, (keep, *axes) = avals[0], params
+        if self.name != "sum" and math.prod(x.shape[a] for a in axes) == 0:
+            raise ShapeError(at_user(f"{self.name}: zero-size axis in an array of shape {x.shape} has no value"))
+        return (aval(x.dtype, reduced(x.shape, tuple(axes), bool(keep))),)
+
+    def forward(self, operands: Sequence[Any], params: Params) -> Any:
+        x, (keep, *axes) = operands[0], params
+        return self.ufunc.reduce(x, axis=tuple(axes), keepdims=bool(keep), dtype=np.asarray(x).dtype)
+
+    def pullback(self, z_bar: Any, operands: Sequence[Any], z: Any, params: Params) -> Sequence[Any]:
+        x, (keep, *axes) = operands[0], params
+        if not keep:
+            z_bar, z = np.expand_dims(z_bar, tuple(axes)), np.expand_dims(z, tuple(axes))
+        if self.name == "sum":
+            return [np.broadcast_to(z_bar, x.shape)]
+        ties = x == z
+        share = z_bar / np.sum(ties, axis=tuple(axes), keepdims=True).astype(x.dtype)
+        return [np.where(ties, share, np.zeros_like(share))]
+
+    def lower(self, plan: Lowering, outs: Sequence[int], ins: Sequence[int], params: Params) -> None:
+        x, z = plan.aval(ins[0]), plan.aval(outs[0])
+        axes = params[1:]
+        source = ins[0]
+        kept = [k for k in range(x.ndim) if k not in axes]
+        inside = [k for k in range(x.ndim) if x.shape[k] != 1]
+        alone = [k for k in inside if k in axes]
+        if alone and [k for k in inside if alone[0] <= k <= alone[-1]] != alone:  # axes apart: bring them last
+            order = [*kept, *axes]
+            strides = plan.strides(source)
+            shape = tuple(x.shape[k] for k in order)
+            source = plan.part(source, shape, 0, tuple(strides[k] for k in order))
+            outer, inner = z.size, 1
+        else:
+            outer = math.prod(x.shape[: alone[0]]) if alone else x.size
+            inner = math.prod(x.shape[alone[-1] + 1 :]) if alone else 1
+        length = math.prod(x.shape[k] for k in axes)
+        source = plan.dense(source)
+        plan.allocate(outs[0])
+        scratch = plan.scratch(_LANES * x.dtype.itemsize)
+        words = (outs[0], source, outer, length, inner, scratch)
+        plan.packet(*_kernel(self.name, x.dtype.str[1:]), z.size, *words)
+
+    def describe(self, params: Params) -> str:
+        return f"axes={list(params[1:])}" + (" keepdims" if params[0] else "")
+
+
+SUM, MAX, MIN = (register(Reduce(name)) for name in ("sum", "max", "min"))
+
+
+def sum_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype NumPy sums in: small integers and bools become 64 bits wide."""
+    if dtype == BOOL:
+        return I64
+    return np.dtype(f"{dtype.kind}8") if dtype.kind in "iu" else dtype

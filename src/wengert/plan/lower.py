@@ -1,0 +1,376 @@
+"""Lays out slots and emits packets, one tape after another. Knows ops only through `Op.lower`.
+
+Every slot of the tape gets a number, its place in the address table. A slot is either a root (it has
+storage) or a view of a root at an offset with strides. Storage is handed out when a root is written and
+taken back after its last use, so the workspace is about as large as what is alive at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from wengert import _jit
+from wengert.errors import Where
+from wengert.ops.elementwise import Elementwise, cast_kernel
+from wengert.ops.guard import GUARD
+from wengert.ops.spec import Op
+from wengert.ops.strided import elementwise
+from wengert.plan.packets import ALIGN, Port, Program
+from wengert.shapes import Aval, Shape, aval, contiguous, is_contiguous
+from wengert.tape import Instruction, Tape
+
+BY_ADDRESS = 1 << 14
+"""Inputs and outputs of more bytes are used where they lie; smaller ones are copied, which is faster."""
+
+_FOREVER = 1 << 60
+_RAW = np.dtype("u1")
+
+
+class Layout:
+    """What all scopes of a plan share: the packets, the address table and the storage."""
+
+    def __init__(self) -> None:
+        self.code: list[int] = []
+        self.origin: list[tuple[int, str, Where | None]] = []
+        self.avals: list[Aval] = [aval(_RAW, ())]
+        self.root: list[int] = [0]
+        self.offset: list[int] = [0]
+        self.steps: list[Shape | None] = [None]
+        self.place: list[int | None] = [0]
+        self.last: list[int] = [0]
+        self.views: dict[int, list[int]] = {}
+        self.free: dict[int, list[int]] = {}
+        self.top = ALIGN
+
+    def new(self, what: Aval) -> int:
+        """A new number, its own root, without storage yet."""
+        number = len(self.avals)
+        self.avals.append(what)
+        self.root.append(number)
+        self.offset.append(0)
+        self.steps.append(None)
+        self.place.append(None)
+        self.last.append(-1)
+        return number
+
+    def take(self, nbytes: int) -> int:
+        """Bytes of the workspace."""
+        size = _rounded(nbytes)
+        spare = self.free.get(size)
+        if spare:
+            return spare.pop()
+        start = self.top if size < ALIGN else -(-self.top // ALIGN) * ALIGN
+        self.top = start + size
+        return start
+
+    def give_back(self, number: int) -> None:
+        """Storage of a root that nothing will read again."""
+        place = self.place[number]
+        assert place is not None
+        self.free.setdefault(_rounded(self.avals[number].nbytes), []).append(place)
+
+    def port(self, number: int) -> Port:
+        """How the caller reaches a slot."""
+        root, what = self.root[number], self.avals[number]
+        steps = self.steps[number]
+        place = self.place[root]
+        where = None if place is None else place + self.offset[number]
+        moves = tuple((v, self.offset[v]) for v in self.views.get(number, ()))
+        return Port(number, what, where, contiguous(what.shape, what.dtype.itemsize) if steps is None else steps, moves)
+
+
+def _rounded(nbytes: int) -> int:
+    return max(8, -(-nbytes // 8) * 8) if nbytes < ALIGN else -(-nbytes // ALIGN) * ALIGN
+
+
+class Scope:
+    """One tape being lowered: the `Lowering` that its ops talk to."""
+
+    def __init__(self, layout: Layout, tape: Tape) -> None:
+        self.layout, self.tape, self.code = layout, tape, layout.code
+        self.number: dict[int, int] = {}
+        self.owned: set[int] = set()
+        """Roots that this scope may overwrite and give back."""
+        self.pinned: set[int] = set()
+        """Results whose address the caller sets."""
+        self.carry_of: dict[int, int] = {}
+        """Result of a body -> the carry it replaces, whose storage it may take over."""
+        self.temps: list[int] = []
+        self.at = 0
+        self.kept = _live(tape)
+        self.uses = _last_uses(tape, self.kept)
+
+    # --- what ops ask for (see `ops.spec.Lowering`) --------------------------------------------------
+
+    def aval(self, slot: int) -> Aval:
+        return self.layout.avals[slot]
+
+    def strides(self, slot: int) -> Shape:
+        steps = self.layout.steps[slot]
+        if steps is None:
+            what = self.layout.avals[slot]
+            return contiguous(what.shape, what.dtype.itemsize)
+        return steps
+
+    def is_dense(self, slot: int) -> bool:
+        return self.layout.steps[slot] is None
+
+    def dense(self, slot: int) -> int:
+        if self.layout.steps[slot] is None:
+            return slot
+        copy = self.layout.new(self.layout.avals[slot])
+        self._store(copy)
+        self.temps.append(copy)
+        self._copy(copy, slot)
+        return copy
+
+    def _copy(self, to: int, source: int) -> None:
+        kind = self.layout.avals[source].dtype.str[1:]
+        elementwise(self, cast_kernel(kind, kind), to, (source,))
+
+    def _store(self, slot: int) -> None:
+        self.layout.place[slot] = self.layout.take(self.layout.avals[slot].nbytes)
+
+    def allocate(self, slot: int) -> None:
+        if slot not in self.pinned:
+            self._store(slot)
+        self.owned.add(slot)
+
+    def alias(self, slot: int, of: int, offset: int, strides: Shape | None) -> None:
+        layout = self.layout
+        root = layout.root[of]
+        layout.root[slot] = root
+        layout.offset[slot] = layout.offset[of] + offset
+        what = layout.avals[slot]
+        if strides is not None and is_contiguous(what.shape, strides, what.dtype.itemsize):
+            strides = None
+        layout.steps[slot] = strides
+        layout.views.setdefault(root, []).append(slot)
+        if root in self.temps and layout.last[slot] >= 0:  # a named view keeps a copy alive
+            self.temps.remove(root)
+            self.owned.add(root)
+        if root in self.owned and layout.last[slot] > layout.last[root]:
+            layout.last[root] = layout.last[slot]
+
+    def take_over(self, slot: int, of: int) -> None:
+        layout = self.layout
+        root = layout.root[of]
+        whole = layout.steps[of] is None and layout.avals[of].nbytes == layout.avals[root].nbytes
+        dead = root in self.owned and layout.last[root] <= self.at
+        if whole and dead and (slot not in self.pinned or self.carry_of.get(slot) == root):
+            self.pinned.discard(slot)
+            self.alias(slot, of, 0, None)
+        else:
+            self.allocate(slot)
+            self._copy(slot, of)
+
+    def part(self, of: int, shape: Shape, offset: int, strides: Shape) -> int:
+        view = self.layout.new(aval(self.layout.avals[of].dtype, shape))
+        self.alias(view, of, offset, strides)
+        return view
+
+    def floating(self, what: Aval) -> int:
+        return self.layout.new(what)
+
+    def root_of(self, slot: int) -> int:
+        return self.layout.root[slot]
+
+    def moves(self, slot: int) -> list[tuple[int, int, int]]:
+        offset = self.layout.offset
+        return [(view, slot, offset[view]) for view in self.layout.views.get(slot, ())]
+
+    def scratch(self, nbytes: int) -> int:
+        slot = self.layout.new(aval(_RAW, (nbytes,)))
+        self._store(slot)
+        self.temps.append(slot)
+        return slot
+
+    def packet(self, source: str, label: str, n: int, *words: int) -> None:
+        self.code += (_jit.address(source, label), 3 + len(words), n, *words)
+
+    def driver(self, source: str, label: str, n: int, kernel: tuple[str, str], *words: int) -> None:
+        self.packet(source, label, n, _jit.address(*kernel), *words)
+
+    def body(self, tape: Tape, inputs: Sequence[int], carries: Sequence[int]) -> tuple[int, list[int]]:
+        """Append a sub-tape's packets: how many words they are, and the numbers of its results.
+
+        The first results replace `carries` (inputs that the body may overwrite unless a further result
+        needs them, too). Each result is a carry itself or a root of its own, whose address is for the
+        caller to set; results are distinct among the carries and among the others.
+        """
+        inner = Scope(self.layout, tape)
+        inner.number = dict(zip(tape.inputs, inputs, strict=True))
+        others = set(tape.outputs[len(carries) :])
+        slot_of = {number: slot for slot, number in inner.number.items()}
+        carry_of = {}
+        for carry, result in zip(carries, tape.outputs, strict=False):
+            if result not in others:
+                self.layout.last[carry] = inner.uses.get(slot_of[carry], -1)
+                inner.owned.add(carry)
+                carry_of[result] = carry
+        start = len(self.code)
+        inner.emit(set(tape.outputs), carry_of)
+        results = [inner.number[s] for s in tape.outputs]
+        for part in (range(len(carries)), range(len(carries), len(results))):
+            seen: set[int] = set()
+            for k in part:
+                root = self.layout.root[results[k]]
+                unchanged = k in range(len(carries)) and root == carries[k] and inner._is_whole(results[k])
+                if not unchanged and (results[k] not in inner.pinned or root != results[k] or root in seen):
+                    results[k] = root = inner._copied(results[k], stored=False)
+                seen.add(root)
+        inner._drop_temps()
+        return len(self.code) - start, results
+
+    # --- the loop over instructions ------------------------------------------------------------------
+
+    def emit(self, pinned: set[int], carry_of: dict[int, int]) -> None:
+        """Packets of all live instructions; results in `pinned` get no storage."""
+        layout, tape, number = self.layout, self.tape, self.number
+        avals, lines, uses = tape.avals, tape.lines, self.uses
+        for at in self.kept:
+            op, outs, ins, params = tape.instructions[at]
+            self.at = at
+            layout.origin.append((len(self.code), op.name, lines[at]))
+            operands = [number[s] for s in ins]
+            results = []
+            for s in outs:
+                number[s] = new = layout.new(avals[s])
+                layout.last[new] = uses.get(s, at)
+                results.append(new)
+                if s in pinned:
+                    self.pinned.add(new)
+                    if s in carry_of:
+                        self.carry_of[new] = carry_of[s]
+            self._lower(op, results, operands, params)
+            self._release(at, operands, results)
+        self.at = _FOREVER
+
+    def _lower(self, op: Op, outs: list[int], ins: list[int], params: Any) -> None:
+        layout = self.layout
+        if type(op) is Elementwise and not op.in_place:
+            out = layout.avals[outs[0]]
+            size, steps = out.size, layout.steps
+            if size and all(steps[s] is None and layout.avals[s].size == size for s in ins):
+                self.allocate(outs[0])
+                kernel = _address(op, tuple(layout.avals[s].dtype for s in ins), out.dtype)
+                self.code += (kernel, 4 + len(ins), size, outs[0], *ins)
+                return
+        if getattr(op, "has_body", False):
+            params = (self.tape.subtapes[params[0]], *params[1:])
+        op.lower(self, outs, ins, params)
+
+    def _release(self, at: int, operands: list[int], results: list[int]) -> None:
+        layout = self.layout
+        self._drop_temps()
+        for number in (*operands, *results):
+            root = layout.root[number]
+            if root in self.owned and layout.last[root] <= at:
+                if layout.place[root] is not None:
+                    layout.give_back(root)
+                self.owned.discard(root)
+
+    def _drop_temps(self) -> None:
+        for temp in self.temps:
+            self.layout.give_back(temp)
+        self.temps.clear()
+
+    def _is_whole(self, number: int) -> bool:
+        layout = self.layout
+        root = layout.root[number]
+        return layout.steps[number] is None and layout.avals[number].nbytes == layout.avals[root].nbytes
+
+    def _copied(self, number: int, stored: bool) -> int:
+        copy = self.layout.new(self.layout.avals[number])
+        if stored:
+            self._store(copy)
+        self._copy(copy, number)
+        return copy
+
+    def results(self) -> list[int]:
+        """Numbers of a whole program's outputs: in the workspace if small, else where the caller says."""
+        layout, found, seen = self.layout, [], set()
+        for slot in self.tape.outputs:
+            number = self.number[slot]
+            root = layout.root[number]
+            if layout.avals[number].nbytes > BY_ADDRESS:
+                if number not in self.pinned or root != number or number in seen:
+                    number = self._copied(number, stored=False)
+            elif layout.place[root] is None:
+                number = self._copied(number, stored=True)
+            seen.add(number)
+            found.append(number)
+        self._drop_temps()
+        return found
+
+
+def _address(op: Elementwise, ins: tuple[np.dtype[Any], ...], out: np.dtype[Any]) -> int:
+    key = (op, ins, out)
+    found = _ADDRESSES.get(key)
+    if found is None:
+        kernel = op.kernel(tuple(aval(d, ()) for d in ins), aval(out, ()))
+        found = _ADDRESSES[key] = _jit.address(*kernel)
+    return found
+
+
+_ADDRESSES: dict[tuple[Any, ...], int] = {}
+
+
+def _live(tape: Tape) -> list[int]:
+    """Positions of the instructions that an output or a guard depends on."""
+    needed = set(tape.outputs)
+    kept: list[int] = []
+    instructions: tuple[Instruction, ...] = tape.instructions
+    for at in range(len(instructions) - 1, -1, -1):
+        op, outs, ins, _ = instructions[at]
+        if op is GUARD or not needed.isdisjoint(outs):
+            needed.update(ins)
+            kept.append(at)
+    kept.reverse()
+    return kept
+
+
+def _last_uses(tape: Tape, kept: Sequence[int]) -> dict[int, int]:
+    """Per slot the last instruction that reads it; outputs are read for ever."""
+    uses: dict[int, int] = {}
+    instructions = tape.instructions
+    for at in kept:
+        for slot in instructions[at][2]:
+            uses[slot] = at
+    for slot in tape.outputs:
+        uses[slot] = _FOREVER
+    return uses
+
+
+def lower(tape: Tape) -> Program:
+    """The program of a tape."""
+    layout = Layout()
+    scope = Scope(layout, tape)
+    sources = (tape.inputs, [c.slot for c in tape.consts], [c.slot for c in tape.captured])
+    for kind, slots in enumerate(sources):
+        for slot in slots:
+            number = layout.new(tape.avals[slot])
+            scope.number[slot] = number
+            layout.last[number] = _FOREVER
+            if kind == 1 or (kind == 0 and layout.avals[number].nbytes <= BY_ADDRESS):
+                scope._store(number)
+    # Large results are written where the caller will find them.
+    scope.emit({s for s in tape.outputs if tape.avals[s].nbytes > BY_ADDRESS}, {})
+    results = scope.results()
+    table = [
+        0 if (place := layout.place[root]) is None else place + offset
+        for root, offset in zip(layout.root, layout.offset, strict=True)
+    ]
+    return Program(
+        code=np.array(layout.code, dtype=np.int64),
+        addresses=np.array(table, dtype=np.int64),
+        nbytes=layout.top + ALIGN,
+        inputs=tuple(layout.port(scope.number[s]) for s in tape.inputs),
+        consts=tuple(layout.port(scope.number[c.slot]) for c in tape.consts),
+        captured=tuple(layout.port(scope.number[c.slot]) for c in tape.captured),
+        outputs=tuple(layout.port(k) for k in results),
+        origin=tuple(layout.origin),
+    )

@@ -1,0 +1,381 @@
+"""The recorder: appends instructions, finds slots for operands, gives values on demand. Knows no derivative.
+
+There is one active recorder a thread. Loops record their body with a child: a tracer of a parent that the
+body uses becomes an extra input of the body (it is lifted). Constants and captured arrays always belong to
+the outermost recorder, so a body's tape depends on its inputs alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from wengert.errors import (
+    LeakedTracerError,
+    MutationError,
+    ObjectArrayError,
+    TracerConversionError,
+    Where,
+    at_user,
+    here,
+)
+from wengert.ops.elementwise import CAST, Elementwise
+from wengert.ops.guard import GUARD
+from wengert.ops.spec import Op, Params
+from wengert.plan.lower import lower
+from wengert.plan.packets import Program
+from wengert.record.state import LEAKED, thread
+from wengert.record.tracer import Tracer
+from wengert.shapes import Aval, aval, supported
+from wengert.tape import Captured, Const, Instruction, Tape
+from wengert.vm.replay import run_once
+
+_PYTHON = {float: float, int: int}
+
+
+_programs: dict[Any, Program] = {}
+_PROGRAMS_KEPT = 512
+
+
+def program_of(tape: Tape) -> Program:
+    """The program of a tape; tapes that differ only in values of constants and arrays share it."""
+    key = tape.key
+    found = _programs.get(key)
+    if found is None:
+        found = lower(tape)
+        if len(_programs) >= _PROGRAMS_KEPT:
+            _programs.pop(next(iter(_programs)), None)
+        _programs[key] = found
+    return found
+
+
+class Recorder:
+    """A tape being written."""
+
+    def __init__(self, parent: Recorder | None = None, name: str = "", guarded: bool = False) -> None:
+        self.parent = parent
+        self.root: Recorder = parent.root if parent is not None else self
+        self.name = name
+        self.guarded = guarded
+        self.derivatives = parent.derivatives if parent is not None else 0
+        """How many derivatives are being taken around this point: inner ones must be differentiable."""
+        self.instructions: list[Instruction] = []
+        self.avals: list[Aval] = []
+        self.lines: list[Where | None] = []
+        self.inputs: list[int] = []
+        self.consts: list[Const] = []
+        self.captured: list[Captured] = []
+        self.subtapes: list[Tape] = []
+        self.lifts: list[Tracer] = []
+        self.values: dict[int, Any] = {}
+        self.line: Where | None = None
+        """Set while a derivative is appended: the line of the instruction that it belongs to."""
+        self._const_slots: dict[Any, int] = {}
+        self._capture_slots: dict[int, int] = {}
+        self._lifted: dict[tuple[int, int], int] = {}
+        self._frozen: list[np.ndarray[Any, Any]] = []
+
+    # --- appending -----------------------------------------------------------------------------------
+
+    def new(self, what: Aval) -> int:
+        """A slot."""
+        self.avals.append(what)
+        return len(self.avals) - 1
+
+    def emit(self, op: Op, ins: tuple[int, ...], params: Params, what: Aval) -> int:
+        """Append an instruction with one result; its slot."""
+        slot = len(self.avals)
+        self.avals.append(what)
+        self.instructions.append((op, (slot,), ins, params))
+        self.lines.append(self.line or here())
+        return slot
+
+    def emit_many(self, op: Op, ins: tuple[int, ...], params: Params, whats: Sequence[Aval]) -> tuple[int, ...]:
+        """Append an instruction with any number of results."""
+        slots = tuple(self.new(w) for w in whats)
+        self.instructions.append((op, slots, ins, params))
+        self.lines.append(self.line or here())
+        return slots
+
+    def input(self, what: Aval, value: Any = None) -> Tracer:
+        """A new input; with a value, values that depend on it can be asked for."""
+        slot = self.new(what)
+        self.inputs.append(slot)
+        if value is not None:
+            self.values[slot] = value
+        return Tracer(self, slot, what)
+
+    def tracer(self, slot: int) -> Tracer:
+        """The tracer of a slot."""
+        return Tracer(self, slot, self.avals[slot])
+
+    def tape(self, outputs: Sequence[int]) -> Tape:
+        """What has been recorded, frozen."""
+        return Tape(
+            self.instructions, self.avals, self.inputs, outputs, self.consts, self.captured,
+            self.lines, self.subtapes, self.name,
+        )  # fmt: skip
+
+    # --- operands ------------------------------------------------------------------------------------
+
+    def bind(self, op: Op, operands: Sequence[Any], params: Params) -> Any:
+        """Record an op on anything that can be an operand."""
+        if isinstance(op, Elementwise):
+            return self.elementwise(op, operands)
+        slots = tuple(self.slot(x) for x in operands)
+        whats = op.infer([self.avals[s] for s in slots], params)
+        if op.n_out == 1:
+            return Tracer(self, self.emit(op, slots, params, whats[0]), whats[0])
+        return [self.tracer(s) for s in self.emit_many(op, slots, params, whats)]
+
+    def elementwise(self, op: Elementwise, operands: Sequence[Any], weak: bool = False) -> Tracer:
+        """Record an elementwise op; `weak` lets a result of Python numbers alone stay one."""
+        sig: list[Any] = []
+        found: list[Any] = []
+        for x in operands:
+            kind = type(x)
+            if kind is Tracer:
+                sig.append(x.weak or x.aval)
+            elif kind is float or kind is int:
+                sig.append(kind)
+            else:
+                x = self.operand(x)
+                sig.append(x.weak or x.aval)
+            found.append(x)
+        key = tuple(sig)
+        dtypes, what = op.resolve(key)
+        slots = []
+        for x, dtype in zip(found, dtypes, strict=True):
+            if type(x) is Tracer:
+                slot = x.slot if x.recorder is self else self.lift(x)
+                if x.aval.dtype is not dtype:
+                    slot = self.cast(slot, dtype)
+            else:
+                slot = self.const(x, dtype)
+            slots.append(slot)
+        result = Tracer(self, self.emit(op, tuple(slots), (), what), what)
+        if weak and what.dtype.kind in "fi" and all(type(s) is type for s in key):
+            result.weak = float if what.dtype.kind == "f" else int
+        return result
+
+    def cast(self, slot: int, dtype: np.dtype[Any]) -> int:
+        """The slot in another dtype."""
+        what = aval(dtype, self.avals[slot].shape)
+        return slot if what is self.avals[slot] else self.emit(CAST, (slot,), (what.code,), what)
+
+    def slot(self, x: Any) -> int:
+        """The slot of an operand, which is captured or made a constant where it is not traced."""
+        tracer = self.operand(x)
+        return tracer.slot if tracer.recorder is self else self.lift(tracer)
+
+    def operand(self, x: Any) -> Tracer:
+        """Anything that can be an operand as a tracer of this recorder or one around it."""
+        if type(x) is Tracer:
+            return x
+        root = self.root
+        if isinstance(x, np.ndarray):
+            if x.dtype == object:
+                return self.stacked(x)
+            return root.tracer(root.capture(x))
+        if isinstance(x, bool | int | float | np.generic):
+            dtype = np.asarray(x).dtype
+            found = root.tracer(root.const(x, supported(dtype)))
+            found.weak = _PYTHON.get(type(x))
+            return found
+        array = np.asarray(x)
+        if array.dtype == object:
+            return self.stacked(array)
+        found = root.tracer(root.new(aval(supported(array.dtype), array.shape)))
+        root.consts.append(Const(found.slot, np.array(array, dtype=found.dtype)))
+        return found
+
+    def stacked(self, array: np.ndarray[Any, Any]) -> Tracer:
+        """An object array that NumPy made of tracers, as the stack that was meant."""
+        if not any(type(x) is Tracer for x in array.flat):
+            kinds = sorted({type(x).__name__ for x in array.flat}) or ["nothing"]
+            raise ObjectArrayError(
+                at_user(
+                    f"an object array of shape {array.shape} holding {', '.join(kinds)} cannot be recorded; "
+                    "give it a numeric dtype"
+                )
+            )
+        flat: Any = np.stack([x if type(x) is Tracer else self.operand(x) for x in array.flat])
+        inner = flat.shape[1:]
+        found: Tracer = flat.reshape(array.shape + inner)
+        return found
+
+    def const(self, value: Any, dtype: np.dtype[Any]) -> int:
+        """The slot of a constant scalar; equal constants share it."""
+        key = (dtype, value) if value else (dtype, str(value))
+        slot = self._const_slots.get(key)
+        if slot is None:
+            root = self.root
+            if root is not self:
+                slot = self.lift(root.tracer(root.const(value, dtype)))
+            else:
+                slot = self.new(aval(dtype, ()))
+                typed = np.array(value, dtype)[()]
+                self.consts.append(Const(slot, typed))
+                self.values[slot] = typed
+            self._const_slots[key] = slot
+        return slot
+
+    def capture(self, array: np.ndarray[Any, Any]) -> int:
+        """The slot of an array of the user's, which stays unchanged while the recording lasts."""
+        slot = self._capture_slots.get(id(array))
+        if slot is None:
+            slot = self.new(aval(supported(array.dtype), array.shape))
+            self.captured.append(Captured(slot, array))
+            self._capture_slots[id(array)] = slot
+            if array.flags.writeable:
+                array.flags.writeable = False
+                self._frozen.append(array)
+        return slot
+
+    def lift(self, tracer: Tracer) -> int:
+        """The slot by which a tracer of a recorder around this one is known here."""
+        if tracer.recorder is self:
+            return tracer.slot
+        key = (id(tracer.recorder), tracer.slot)
+        slot = self._lifted.get(key)
+        if slot is None:
+            around = self.parent
+            while around is not None and around is not tracer.recorder:
+                around = around.parent
+            if around is None:
+                raise LeakedTracerError(at_user(LEAKED.format(tracer.aval)))
+            slot = self.new(tracer.aval)
+            self.lifts.append(tracer)
+            self._lifted[key] = slot
+        return slot
+
+    def thaw(self) -> None:
+        """Make captured arrays writeable again; a view can only follow its base."""
+        waiting = self._frozen
+        self._frozen = []
+        while waiting:
+            rest = []
+            for array in waiting:
+                try:
+                    array.flags.writeable = True
+                except ValueError:
+                    rest.append(array)
+            if len(rest) == len(waiting):
+                break
+            waiting = rest
+
+    # --- values on demand ------------------------------------------------------------------------------
+
+    def value(self, tracer: Tracer, what: str, guard: bool = True) -> Any:
+        """The concrete value of a tracer. In a guarded recording it becomes a condition for the replay."""
+        owner = tracer.recorder
+        if owner.parent is not None:
+            raise TracerConversionError(at_user(_IN_LOOP.format(what, tracer.aval)))
+        if tracer.slot not in owner.values:
+            owner._evaluate()
+        value = owner.values[tracer.slot]
+        if guard and owner.guarded and tracer.slot not in owner._constant_slots():
+            number = np.asarray(value)
+            wanted = owner.new(tracer.aval)
+            owner.consts.append(Const(wanted, number.copy()))
+            owner.instructions.append((GUARD, (), (tracer.slot, wanted), ()))
+            owner.lines.append(here())
+        return value
+
+    def _constant_slots(self) -> set[int]:
+        return set(self._const_slots.values())
+
+    def _evaluate(self) -> None:
+        """Replay what has no value yet. The same kernels as in the final replay give the same bits."""
+        values = self.values
+        for slot, array in (*self.captured, *self.consts):
+            values.setdefault(slot, array)
+        pending = [
+            at
+            for at, (op, outs, _, _) in enumerate(self.instructions)
+            if op is not GUARD and any(s not in values for s in outs)
+        ]
+        number: dict[int, int] = {}
+        sources: list[int] = []
+        avals: list[Aval] = []
+
+        def local(slot: int) -> int:
+            if slot not in number:
+                number[slot] = len(avals)
+                avals.append(self.avals[slot])
+                if slot in values:
+                    sources.append(slot)
+            return number[slot]
+
+        renamed: list[Instruction] = []
+        written: list[int] = []
+        for at in pending:
+            op, outs, ins, params = self.instructions[at]
+            mine = tuple(local(s) for s in ins)
+            fresh = [s for s in outs if s not in values]
+            for s in fresh:
+                number[s] = len(avals)
+                avals.append(self.avals[s])
+            for s in outs:  # a result that is known already is computed once more, under a slot of no use
+                if s not in fresh:
+                    number[s] = len(avals)
+                    avals.append(self.avals[s])
+            renamed.append((op, tuple(number[s] for s in outs), mine, params))
+            written += fresh
+        tape = Tape(
+            renamed, avals, [number[s] for s in sources], [number[s] for s in written],
+            lines=[self.lines[at] for at in pending], subtapes=self.subtapes, name=self.name,
+        )  # fmt: skip
+        found = run_once(program_of(tape), [values[s] for s in sources], (), ())
+        values.update(zip(written, found, strict=True))
+
+
+_IN_LOOP = (
+    "{} of a traced value ({}) inside a scan step: the step is recorded once for all times, so the value "
+    "differs from step to step. Write np.where(condition, a, b), or use a plain Python loop"
+)
+
+
+# --- the active recorder of a thread ------------------------------------------------------------------
+
+
+@contextmanager
+def recording(recorder: Recorder) -> Iterator[Recorder]:
+    """Make a recorder the active one; whatever happens, the previous state comes back."""
+    before = thread.active
+    thread.active = recorder
+    try:
+        yield recorder
+    except ValueError as error:
+        if "read-only" in str(error) and recorder.root._frozen and not isinstance(error, MutationError):
+            raise MutationError(_mutation(error)) from error
+        raise
+    finally:
+        thread.active = before
+        recorder.thaw()
+
+
+def _mutation(error: ValueError) -> str:
+    trace = error.__traceback__
+    where: Where | None = None
+    while trace is not None:
+        where = (trace.tb_frame.f_code, trace.tb_lasti)
+        trace = trace.tb_next
+    return at_user(
+        "an array that the recording has captured is written in place. The recording reads captured arrays "
+        "when it is replayed, so they must not change while it lasts; compute a new array instead "
+        "(np.where, np.concatenate), or change it before the function is called",
+        where,
+    )
+
+
+@cache
+def result_dtype(*kinds: Any) -> np.dtype[Any]:
+    """NumPy's promotion; Python's `float` and `int` stand for their numbers."""
+    if all(isinstance(k, type) for k in kinds):
+        return supported(np.result_type(*kinds))
+    return supported(np.result_type(*(k(0) if isinstance(k, type) else k for k in kinds)))

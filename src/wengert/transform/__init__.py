@@ -1,0 +1,1 @@
+"""Derivatives: the adjoint of a recorded segment, appended to the same tape, and what users call."""

@@ -1,0 +1,165 @@
+"""Walks a segment of a tape backwards and appends its adjoint. Knows ops only by their pullbacks.
+
+The adjoint is not a second interpreter but more instructions on the same tape, written by the chain rule:
+for z = op(x, y, ...) with adjoint z_bar, each operand's adjoint gains `pullback(z_bar)`. So a gradient is
+replayed, planned and printed as any other code, and can be differentiated again.
+
+Where nothing will differentiate it again, the increment of an elementwise op is one instruction (its row's
+formula, fused); inside another derivative the formula is recorded op by op.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from wengert.ops.elementwise import ACC, ADD, NEG, Elementwise
+from wengert.ops.index import GATHER, SPARSE
+from wengert.ops.reduce import SUM
+from wengert.ops.spec import Op, Params
+from wengert.ops.views import BROADCAST, RESHAPE
+from wengert.record.recorder import Recorder
+from wengert.record.tracer import Tracer
+from wengert.shapes import Aval, aval, reduced
+
+Slots = tuple[int, ...]
+Bars = dict[int, int]
+"""Slot -> the slot that holds its adjoint so far."""
+
+
+class Walk:
+    """A walk over `source` that appends to `recorder`: usually the same; in a loop the adjoint's own step."""
+
+    def __init__(self, recorder: Recorder, source: Recorder, bars: Bars) -> None:
+        self.recorder, self.source, self.bars = recorder, source, bars
+        self.active: set[int] = set()
+
+    def primal(self, slot: int) -> int:
+        """The source's slot as the recorder knows it."""
+        return slot if self.source is self.recorder else self.recorder.lift(self.source.tracer(slot))
+
+
+def pull_back(
+    recorder: Recorder, start: int, stop: int, bars: Bars, wrt: Sequence[int], source: Recorder | None = None
+) -> list[int | None]:
+    """Append the adjoint of instructions `start` to `stop`; the adjoints of `wrt`, None where there is none.
+
+    `bars` holds the adjoints of the results. Only slots that depend on `wrt` are followed. `source` is the
+    recorder of the instructions, where that is another one (a parent of this one).
+    """
+    walk = Walk(recorder, source or recorder, bars)
+    walk.active, positions = _activity(walk.source, start, stop, wrt)
+    before = recorder.line
+    try:
+        for at in reversed(positions):
+            op, outs, ins, params = walk.source.instructions[at]
+            if any(s in bars for s in outs):
+                recorder.line = walk.source.lines[at]
+                _step(walk, at, op, outs, ins, params)
+    finally:
+        recorder.line = before
+    return [bars.get(s) for s in wrt]
+
+
+def _activity(recorder: Recorder, start: int, stop: int, wrt: Sequence[int]) -> tuple[set[int], list[int]]:
+    """Slots that depend on `wrt` and carry a derivative, and the instructions that write them."""
+    active, positions, avals = set(wrt), [], recorder.avals
+    for at in range(start, stop):
+        _, outs, ins, _ = recorder.instructions[at]
+        if not active.isdisjoint(ins):
+            found = [s for s in outs if avals[s].is_float]
+            if found:
+                active.update(found)
+                positions.append(at)
+    return active, positions
+
+
+def _step(walk: Walk, at: int, op: Op, outs: Slots, ins: Slots, params: Params) -> None:
+    """One instruction's part of the chain rule."""
+    recorder, bars = walk.recorder, walk.bars
+    if isinstance(op, Elementwise):
+        _elementwise(walk, op, outs[0], ins)
+        return
+    if op in SPARSE:
+        _sparse(walk, op, outs[0], ins, params)
+        return
+    if op.n_out != 1:
+        increments = op.adjoint(walk, at, [bars.get(s) for s in outs])  # type: ignore[attr-defined]
+    else:
+        traced = [walk.source.tracer(s) for s in ins]
+        found = op.pullback(recorder.tracer(bars[outs[0]]), traced, walk.source.tracer(outs[0]), params)
+        increments = [recorder.slot(x) if isinstance(x, Tracer) else None for x in found]
+    for slot, increment in zip(ins, increments, strict=True):
+        if increment is not None and slot in walk.active:
+            add(recorder, bars, slot, increment)
+
+
+def _elementwise(walk: Walk, op: Elementwise, z: int, ins: Slots) -> None:
+    recorder, avals = walk.recorder, walk.source.avals
+    z_bar = walk.bars[z]
+    z_type = recorder.avals[z_bar]
+    for k, slot in enumerate(ins):
+        pull = op.fused[k]
+        if slot not in walk.active or not pull:
+            continue
+        if pull == "1":
+            increment = z_bar
+        elif pull == "-1":
+            increment = recorder.emit(NEG, (z_bar,), (), z_type)
+        elif recorder.derivatives:
+            function = op.pull_functions[k]
+            assert function is not None
+            found = function(recorder.tracer(z_bar), *map(walk.source.tracer, ins), walk.source.tracer(z))
+            increment = recorder.slot(found)
+        else:
+            assert not isinstance(pull, str)
+            last = len(ins) + 1
+            used = (z_bar if i == 0 else walk.primal(z if i == last else ins[i - 1]) for i in pull[1])
+            increment = recorder.emit(pull[0], tuple(used), (), z_type)
+        if avals[slot] is not recorder.avals[increment]:
+            increment = _unbroadcast(recorder, increment, avals[slot])
+        add(recorder, walk.bars, slot, increment)
+
+
+def _unbroadcast(recorder: Recorder, slot: int, what: Aval) -> int:
+    """Sum over the axes along which an operand was repeated."""
+    shape = recorder.avals[slot].shape
+    lead = len(shape) - what.ndim
+    axes = (*range(lead), *(k + lead for k, n in enumerate(what.shape) if n == 1 and shape[k + lead] != 1))
+    if axes:
+        slot = recorder.emit(SUM, (slot,), (0, *axes), aval(what.dtype, reduced(shape, axes, False)))
+    return slot if recorder.avals[slot] is what else recorder.emit(RESHAPE, (slot,), what.shape, what)
+
+
+def _sparse(walk: Walk, op: Op, z: int, ins: Slots, params: Params) -> None:
+    """An index's adjoint is summed into its part of the operand's adjoint."""
+    recorder, bars, x = walk.recorder, walk.bars, ins[0]
+    if x not in walk.active:
+        return
+    what = walk.source.avals[x]
+    if x not in bars:
+        bars[x] = zeros(recorder, what)
+    operands = (bars[x], walk.primal(ins[1]), bars[z]) if op is GATHER else (bars[x], bars[z])
+    bars[x] = recorder.emit(SPARSE[op], operands, params, what)
+
+
+def add(recorder: Recorder, bars: Bars, slot: int, increment: int) -> None:
+    """Adjoints add up."""
+    so_far = bars.get(slot)
+    if so_far is None:
+        bars[slot] = increment
+    else:
+        what = recorder.avals[increment]
+        op = ADD if what.size == 1 else ACC
+        bars[slot] = recorder.emit(op, (so_far, increment), (), what)
+
+
+def zeros(recorder: Recorder, what: Aval) -> int:
+    """A slot of zeros: one number, seen as many."""
+    return filled(recorder, 0.0, what)
+
+
+def filled(recorder: Recorder, value: Any, what: Aval) -> int:
+    """A slot that holds one constant everywhere."""
+    slot = recorder.const(value, what.dtype)
+    return recorder.emit(BROADCAST, (slot,), what.shape, what) if what.shape else slot

@@ -1,0 +1,280 @@
+"""`grad` and `value_and_grad`: what they take, check and return. Knows no op."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from wengert import tree
+from wengert.errors import IndexingError, IntegerGradientError, NotScalarError, ObjectArrayError, at_user
+from wengert.ops.views import FRESH
+from wengert.plan.lower import lower
+from wengert.plan.packets import Program
+from wengert.record.recorder import Recorder, recording
+from wengert.record.state import thread
+from wengert.record.tracer import Tracer
+from wengert.shapes import aval
+from wengert.transform.adjoint import filled, pull_back, zeros
+from wengert.vm.replay import run_once
+
+Function = Callable[..., Any]
+_KEPT = 512
+_programs: dict[Any, tuple[Program, list[Any]]] = {}
+
+
+def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
+    """A function that returns `f`'s value and its gradient.
+
+    Parameters
+    ----------
+    f
+        A function of NumPy arrays, floats, and pytrees of them that returns one float.
+    argnums
+        Which positional arguments to differentiate with respect to: a number, or a sequence of numbers.
+    has_aux
+        If true, `f` returns `(value, aux)`; `aux` is passed through.
+
+    Returns
+    -------
+    callable
+        With the arguments of `f`; returns `(value, gradient)`, or `((value, aux), gradient)`. The gradient
+        has the structure, shapes and dtypes of the argument; a tuple of gradients for a sequence of argnums.
+
+    Raises
+    ------
+    NotScalarError
+        If the value is not a single number.
+    IntegerGradientError
+        If an argument to differentiate with respect to, or the value, is of integers.
+
+    Notes
+    -----
+    Reverse accumulation on a Wengert list: R. E. Wengert, CACM 7 (1964); Griewank & Walther, *Evaluating
+    Derivatives*, 2nd ed. (2008), chapter 3.
+
+    Examples
+    --------
+    >>> import numpy as np, wengert
+    >>> value, slope = wengert.value_and_grad(lambda x: np.sum(x ** 2))(np.array([1.0, 2.0]))
+    >>> float(value), slope.tolist()
+    (5.0, [2.0, 4.0])
+    """
+
+    @functools.wraps(f)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        task = _Task(f, args, kwargs, argnums, has_aux)
+        return task.nested(thread.active) if thread.active is not None else task.outermost()
+
+    return wrapped
+
+
+def grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
+    """A function that returns the gradient of `f`; see `value_and_grad` for all that applies here, too.
+
+    Returns
+    -------
+    callable
+        With the arguments of `f`; returns the gradient, or `(gradient, aux)` with `has_aux`.
+
+    Examples
+    --------
+    >>> import numpy as np, wengert
+    >>> float(wengert.grad(np.sin)(0.0))
+    1.0
+    >>> float(wengert.grad(wengert.grad(lambda x: x ** 3))(2.0))
+    12.0
+    """
+    both = value_and_grad(f, argnums, has_aux)
+
+    @functools.wraps(f)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        value, slope = both(*args, **kwargs)
+        return (slope, value[1]) if has_aux else slope
+
+    return wrapped
+
+
+class _Task:
+    """One call of a differentiated function."""
+
+    def __init__(
+        self, f: Function, args: tuple[Any, ...], kwargs: dict[str, Any], argnums: int | Sequence[int], has_aux: bool
+    ) -> None:
+        self.f, self.args, self.kwargs, self.has_aux = f, list(args), kwargs, has_aux
+        self.single = isinstance(argnums, int)
+        self.argnums = [argnums] if isinstance(argnums, int) else list(argnums)
+        for n in self.argnums:
+            if not -len(args) <= n < len(args):
+                raise TypeError(
+                    at_user(f"argnums={n}, but {_name(f)} was called with {len(args)} positional arguments")
+                )
+        chosen = tuple(args[n] for n in self.argnums)
+        if len(chosen) == 1 and type(chosen[0]) in (float, np.ndarray, Tracer):
+            self.leaves, self.structure = [chosen[0]], None
+        else:
+            self.leaves, self.structure = tree.flatten(chosen)
+        for k, leaf in enumerate(self.leaves):
+            self._check(k, leaf)
+
+    def _check(self, k: int, leaf: Any) -> None:
+        kind = type(leaf)
+        if kind is float or (kind in (np.ndarray, Tracer) and leaf.dtype.kind == "f"):
+            return
+        found = np.asarray(leaf) if kind is not Tracer else leaf
+        if found.dtype.kind == "f":
+            return
+        where = f"argument {self.argnums[0]}"
+        if self.structure is not None:
+            path = tree.paths(tuple(self.args[n] for n in self.argnums))[k]
+            where = f"argument {path}" if len(self.argnums) > 1 else f"argument {self.argnums[0]}{path[3:]}"
+        text = f"{where} of {_name(self.f)}"
+        if found.dtype == object:
+            raise ObjectArrayError(at_user(f"{text} is {leaf!r}: gradients need floating-point numbers"))
+        raise IntegerGradientError(
+            at_user(
+                f"{text} has dtype {found.dtype}: a gradient with respect to integers is not defined. "
+                "Pass a float (2.0 for 2, x.astype(float) for x), or leave the argument out of argnums"
+            )
+        )
+
+    def outermost(self) -> Any:
+        """Record, find or make the program, replay."""
+        recorder = Recorder(name=_name(self.f))
+        with recording(recorder):
+            inputs = []
+            for x in self.leaves:
+                given = x if type(x) is np.ndarray else np.asarray(x)
+                tracer = recorder.input(aval(given.dtype, given.shape), given)
+                tracer.weak = float if type(x) is float else None
+                inputs.append(tracer)
+            value, aux = self._call(recorder, inputs)
+            value_slot = self._value_slot(recorder, value)
+            aux_leaves, aux_structure = tree.flatten(aux)
+            picked = [k for k, leaf in enumerate(aux_leaves) if _is_traced(leaf)]
+            aux_slots = [recorder.slot(aux_leaves[k]) for k in picked]
+            found = self._replay(recorder, value_slot, aux_slots, [t.slot for t in inputs])
+        n = len(picked)
+        for k, leaf in zip(picked, found[1 : 1 + n], strict=True):
+            aux_leaves[k] = leaf
+        result = found[0]
+        if self.has_aux:
+            result = (result, tree.unflatten(aux_structure, aux_leaves))
+        return result, self._shaped(found[1 + n :])
+
+    def _replay(self, recorder: Recorder, value: int, aux: list[int], wrt: list[int]) -> list[Any]:
+        consts = recorder.consts
+        key = (
+            tuple(recorder.instructions),
+            tuple(recorder.avals),
+            tuple(c.slot for c in consts),
+            tuple(c.slot for c in recorder.captured),
+            tuple(t.key for t in recorder.subtapes),
+            (value, *aux, -1, *wrt),
+        )
+        entry = _programs.get(key)
+        if entry is None:
+            ours = len(consts)
+            slopes = _gradient(recorder, 0, len(recorder.instructions), value, wrt)
+            program = lower(recorder.tape([value, *aux, *slopes]))
+            entry = program, [c.value for c in consts[ours:]]
+            if len(_programs) >= _KEPT:
+                _programs.pop(next(iter(_programs)), None)
+            _programs[key] = entry
+            values = [c.value for c in consts]
+        else:
+            values = [c.value for c in consts] + entry[1]
+        inputs = [recorder.values[s] for s in recorder.inputs]
+        arrays = [c.array for c in recorder.captured]
+        try:
+            return run_once(entry[0], inputs, values, arrays)
+        except IndexingError:
+            if _programs.pop(key, None) is not None and len(consts) < len(values):
+                return self._replay(recorder, value, aux, wrt)  # the program was another function's: name our line
+            raise
+
+    def nested(self, recorder: Recorder) -> Any:
+        """Append to the recording that is going on."""
+        fresh = []
+        for x in self.leaves:
+            operand = recorder.operand(x)
+            tracer: Tracer = recorder.bind(FRESH, (operand,), ())
+            tracer.weak = operand.weak
+            fresh.append(tracer)
+        start = len(recorder.instructions)
+        value, aux = self._call(recorder, fresh)
+        slot = self._value_slot(recorder, value)
+        stop = len(recorder.instructions)
+        slopes = _gradient(recorder, start, stop, slot, [t.slot for t in fresh])
+        result: Any = recorder.tracer(slot)
+        if self.has_aux:
+            result = (result, aux)
+        return result, self._shaped([recorder.tracer(s) for s in slopes])
+
+    def _call(self, recorder: Recorder, tracers: list[Tracer]) -> tuple[Any, Any]:
+        chosen = tracers if self.structure is None else tree.unflatten(self.structure, tracers)
+        for n, x in zip(self.argnums, chosen, strict=True):
+            self.args[n] = x
+        recorder.derivatives += 1
+        try:
+            out = self.f(*self.args, **self.kwargs)
+        finally:
+            recorder.derivatives -= 1
+        if not self.has_aux:
+            return out, None
+        if not isinstance(out, tuple) or len(out) != 2:
+            raise TypeError(at_user(f"with has_aux=True {_name(self.f)} must return (value, aux), not {_kind(out)}"))
+        return out
+
+    def _value_slot(self, recorder: Recorder, value: Any) -> int:
+        """The slot of what `f` returned, which must be one float."""
+        constant = isinstance(value, int | float | np.generic) or (isinstance(value, np.ndarray) and not value.ndim)
+        if constant and not _is_traced(value):
+            return recorder.slot(float(value))
+        if isinstance(value, np.ndarray) and value.dtype == object:
+            value = recorder.stacked(value)
+        if not isinstance(value, Tracer | np.ndarray):
+            raise NotScalarError(
+                at_user(f"grad needs a function that returns one number; {_name(self.f)} returned {_kind(value)}")
+            )
+        if value.shape:
+            raise NotScalarError(
+                at_user(
+                    f"grad needs a function that returns one number; {_name(self.f)} returned an array of shape "
+                    f"{value.shape}. Reduce it, for example with np.sum or np.mean"
+                )
+            )
+        if value.dtype.kind != "f":
+            raise IntegerGradientError(
+                at_user(
+                    f"{_name(self.f)} returned {value.dtype}: the gradient of integers is not defined; return a float"
+                )
+            )
+        return recorder.slot(value)
+
+    def _shaped(self, slopes: list[Any]) -> Any:
+        """Gradients in the structure of the arguments."""
+        if self.structure is None:
+            return slopes[0] if self.single else (slopes[0],)
+        found = tree.unflatten(self.structure, slopes)
+        return found[0] if self.single else found
+
+
+def _gradient(recorder: Recorder, start: int, stop: int, value: int, wrt: list[int]) -> list[int]:
+    bars = {value: filled(recorder, 1.0, recorder.avals[value])}
+    found = pull_back(recorder, start, stop, bars, wrt)
+    return [zeros(recorder, recorder.avals[s]) if bar is None else bar for s, bar in zip(wrt, found, strict=True)]
+
+
+def _is_traced(x: Any) -> bool:
+    return type(x) is Tracer or (isinstance(x, np.ndarray) and x.dtype == object)
+
+
+def _name(f: Function) -> str:
+    return getattr(f, "__name__", type(f).__name__)
+
+
+def _kind(x: Any) -> str:
+    return f"a {type(x).__name__}"

@@ -1,0 +1,1 @@
+"""Replay: programs run by compiled kernels, and the naive oracle of the same loops."""

@@ -1,0 +1,65 @@
+"""The naive replay: the same loops in plain Python and NumPy, the truth that kernels are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from wengert.tape import Tape
+
+Values = dict[int, Any]
+
+
+def forward(tape: Tape, inputs: Sequence[Any]) -> Values:
+    """The value of every slot."""
+    values: Values = dict(zip(tape.inputs, map(np.asarray, inputs), strict=True))
+    values |= {slot: np.asarray(value) for slot, value in (*tape.consts, *tape.captured)}
+    for op, outs, ins, params in tape.instructions:
+        found = op.forward([values[s] for s in ins], resolved(tape, op, params))
+        values.update(zip(outs, found if op.n_out != 1 else (found,), strict=True))
+    return values
+
+
+def backward(tape: Tape, values: Mapping[int, Any], out_bars: Mapping[int, Any]) -> Values:
+    """The adjoint of every slot that `out_bars` (adjoints of outputs) reaches."""
+    bars: Values = dict(out_bars)
+    for op, outs, ins, params in reversed(tape.instructions):
+        if not any(s in bars for s in outs):
+            continue
+        operands = [values[s] for s in ins]
+        if op.n_out == 1:
+            given, z = bars[outs[0]], values[outs[0]]
+        else:
+            given = [bars.get(s, np.zeros_like(values[s])) for s in outs]
+            z = [values[s] for s in outs]
+        with np.errstate(all="ignore"):
+            increments = op.pullback(given, operands, z, resolved(tape, op, params))
+        if op.n_out == 1 and op.name == "index":
+            increments = [_scattered(tape, operands[0], given, params)]
+        for slot, x, bar in zip(ins, operands, increments, strict=True):
+            if bar is not None and np.asarray(x).dtype.kind == "f":
+                bar = _unbroadcast(np.asarray(bar), np.shape(x)).astype(x.dtype)
+                bars[slot] = bars[slot] + bar if slot in bars else bar
+    return bars
+
+
+def _scattered(tape: Tape, x: Any, z_bar: Any, params: Any) -> Any:
+    from wengert.ops.index import numpy_index
+
+    out = np.zeros_like(x)
+    out[numpy_index(params)] += z_bar
+    return out
+
+
+def _unbroadcast(x: Any, shape: tuple[int, ...]) -> Any:
+    lead = x.ndim - len(shape)
+    x = x.sum(axis=tuple(range(lead)))
+    axes = tuple(k for k, n in enumerate(shape) if n == 1 and x.shape[k] != 1)
+    return x.sum(axis=axes, keepdims=True) if axes else x
+
+
+def resolved(tape: Tape, op: Any, params: Any) -> Any:
+    """Parameters with the number of a sub-tape replaced by the sub-tape itself."""
+    return (tape.subtapes[params[0]], *params[1:]) if getattr(op, "has_body", False) else params
