@@ -188,7 +188,7 @@ def _language() -> tuple[Any, dict[str, Any]]:
     i64, i32 = ir.IntType(64), ir.IntType(32)
     words = types.CPointer(types.int64)
     scope: dict[str, Any] = {name: getattr(math, name) for name in dir(math) if name[0] != "_"}
-    scope |= {"arc" + name: getattr(math, "a" + name) for name in ("sin", "cos", "tan")}
+    scope |= {"arc" + name: getattr(math, "a" + name) for name in ("sin", "cos", "tan", "tan2")}
     scope |= {name: getattr(numpy, name) for name in ("floor", "ceil", "trunc", "rint", "log2")}
     short = {"f8": "float64", "f4": "float32", "b1": "uint8"}
     short |= {f"{k}{n}": f"{w}{8 * n}" for k, w in (("i", "int"), ("u", "uint")) for n in (1, 2, 4, 8)}

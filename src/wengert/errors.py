@@ -7,7 +7,7 @@ import os
 import sys
 from types import CodeType, FrameType
 
-_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 Where = tuple[CodeType, int]
 """A place in the user's program: a code object and the offset of the instruction in it."""
@@ -69,17 +69,14 @@ class KernelError(WengertError, RuntimeError):
     """A kernel could not be compiled or loaded."""
 
 
-def user_frame() -> FrameType | None:
-    """The innermost frame that does not belong to this package."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        frame = frame.f_back
-    return frame
-
-
 def here() -> Where | None:
-    """The user's place in the program right now; cheap, decoded only when it is shown."""
-    frame = user_frame()
+    """The user's place in the program right now: the innermost frame that is not of this package.
+
+    Cheap, because it is asked for at every recorded operation; decoded only when it is shown.
+    """
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        frame = frame.f_back
     return None if frame is None else (frame.f_code, frame.f_lasti)
 
 

@@ -15,13 +15,11 @@ from wengert.plan.packets import Program
 from wengert.record.recorder import Recorder, recording
 from wengert.record.state import thread
 from wengert.record.tracer import Tracer
-from wengert.shapes import DTYPES, aval
 from wengert.tape import Tape
 from wengert.vm.replay import GuardMissed, Workspace
 
 Function = Callable[..., Any]
 _MOST_VARIANTS = 64
-_SUPPORTED = frozenset(DTYPES)
 
 
 def jit(f: Function) -> Function:
@@ -59,8 +57,10 @@ class _Variant:
     def __init__(self, recorder: Recorder, out: Any) -> None:
         leaves, self.structure = tree.flatten(out)
         self.leaves = leaves
-        self.single = len(leaves) == 1 and leaves[0] is out
         self.traced = [k for k, x in enumerate(leaves) if isinstance(x, Tracer | np.ndarray)]
+        self.single = len(self.traced) == 1 and leaves[0] is out
+        # A tuple of arrays is put together by Python itself, which is faster.
+        self.flat = type(out) is tuple and len(self.traced) == len(leaves) == len(out)
         tape = recorder.tape([recorder.slot(leaves[k]) for k in self.traced])
         self.program: Program = lower(tape)
         self.tape = tape
@@ -83,12 +83,14 @@ class _Variant:
         except IndexError:
             pair = self._workspace()
         workspace, moving = pair
+        alive = [workspace.bind(port, array) for port, array in moving] if moving else None
         try:
-            alive = [workspace.bind(port, array) for port, array in moving] if moving else None
             found = workspace.replay(values)
-            del alive
         finally:
             self.pool.append(pair)
+        del alive
+        if self.flat:
+            return tuple(found)
         if self.single:
             return found[0]
         leaves = self.leaves.copy()
@@ -150,15 +152,7 @@ class Jitted:
     def _record(self, leaves: list[Any], structure: Any) -> _Variant:
         recorder = Recorder(name=getattr(self.f, "__name__", ""), guarded=True)
         with recording(recorder):
-            traced = []
-            for x in leaves:
-                if _is_number(x):
-                    given = np.array(x)
-                    tracer = recorder.input(aval(given.dtype, given.shape), given)
-                    tracer.weak = type(x) if type(x) in (float, int) else None
-                    traced.append(tracer)
-                else:
-                    traced.append(x)
+            traced = [recorder.argument(x) if _is_number(x) else x for x in leaves]
             args, kwargs = tree.unflatten(structure, traced)
             out = self.f(*args, **kwargs)
             return _Variant(recorder, out)
@@ -247,10 +241,5 @@ def record(f: Function, *args: Any) -> RecordedTape:
     leaves, structure = tree.flatten(args)
     recorder = Recorder(name=getattr(f, "__name__", ""), guarded=True)
     with recording(recorder):
-        traced = []
-        for x in leaves:
-            given = np.array(x)
-            tracer = recorder.input(aval(given.dtype, given.shape), given)
-            tracer.weak = type(x) if type(x) in (float, int) else None
-            traced.append(tracer)
+        traced = [recorder.argument(x) for x in leaves]
         return RecordedTape(recorder, structure, f(*tree.unflatten(structure, traced)))

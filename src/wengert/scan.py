@@ -448,7 +448,7 @@ def _carry(step: Recorder, init: Any, carry: Sequence[Tracer], structure: Any, o
     for path, before, leaf in zip(tree.paths(init), carry, leaves, strict=True):
         after = step.operand(leaf)
         slot = step.slot(after)
-        if after.weak and after.aval is not before.aval and not before.shape:
+        if isinstance(after.kind, type) and after.aval is not before.aval and not before.shape:
             slot = step.cast(slot, before.dtype)
         if step.avals[slot] is not before.aval:
             fix = f".astype(np.{before.dtype})" if after.shape == before.shape else f".reshape({before.shape})"

@@ -18,6 +18,9 @@ DTYPES: tuple[np.dtype[Any], ...] = tuple(
 )
 """The dtypes a slot can have; the position is the dtype's code on a tape."""
 
+ALIGN = 64
+"""Bytes of a cache line, and of the widest vector."""
+
 CODE_OF = {dtype: code for code, dtype in enumerate(DTYPES)}
 F64, F32, I64, BOOL = DTYPES[0], DTYPES[1], DTYPES[2], DTYPES[-1]
 
@@ -25,7 +28,7 @@ F64, F32, I64, BOOL = DTYPES[0], DTYPES[1], DTYPES[2], DTYPES[-1]
 class Aval:
     """What is known of a value before it is computed: its dtype and shape. Interned by `aval`."""
 
-    __slots__ = ("code", "dtype", "nbytes", "ndim", "shape", "size")
+    __slots__ = ("code", "dtype", "nbytes", "ndim", "room", "shape", "size")
 
     def __init__(self, dtype: np.dtype[Any], shape: Shape) -> None:
         self.dtype = dtype
@@ -34,6 +37,9 @@ class Aval:
         self.ndim = len(shape)
         self.size = math.prod(shape)
         self.nbytes = self.size * dtype.itemsize
+        # Small things lie close together in a workspace, larger ones on cache lines.
+        unit = 8 if self.nbytes < ALIGN else ALIGN
+        self.room = max(8, -(-self.nbytes // unit) * unit)
 
     def __str__(self) -> str:
         return f"{letter(self.dtype)}[{','.join(map(str, self.shape))}]"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Sequence
 from functools import cache, cached_property, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,10 +14,22 @@ from wengert.ops.spec import BY_NAME, Lowering, Op, Params, bind, register
 from wengert.ops.strided import elementwise
 from wengert.ops.table import ROWS
 from wengert.ops.vecmath import VECTOR
-from wengert.shapes import BOOL, DTYPES, F64, Aval, aval, broadcast, supported
+from wengert.shapes import BOOL, DTYPES, F64, I64, Aval, aval, broadcast, supported
 
 Operand = Aval | type
 """An operand's `Aval`, or `float`/`int` for a Python number, which takes its dtype from the others."""
+
+
+class Resolved(NamedTuple):
+    """What is known of an elementwise op once its operands' types are."""
+
+    dtypes: tuple[np.dtype[Any], ...]
+    """What the operands are brought to."""
+    what: Aval
+    exact: bool
+    """Whether they are so already (a Python number in its own dtype)."""
+    kind: Operand
+    """The result as promotion sees it under an operator: Python numbers alone give a Python number."""
 
 
 class Elementwise(Op):
@@ -67,7 +79,7 @@ class Elementwise(Op):
             return self.ufunc(*operands)
         out = self.value(*operands)
         sig = tuple(aval(np.asarray(x).dtype, np.shape(x)) for x in operands)
-        return np.asarray(out, dtype=self.resolve(sig)[1].dtype)
+        return np.asarray(out, dtype=self.resolve(sig).what.dtype)
 
     def pullback(self, z_bar: Any, operands: Sequence[Any], z: Any, params: Params) -> Sequence[Any]:
         return [f and f(z_bar, *operands, z) for f in self.pull_functions]
@@ -75,17 +87,20 @@ class Elementwise(Op):
     # --- types -------------------------------------------------------------------------------------
 
     def infer(self, avals: Sequence[Aval], params: Params) -> tuple[Aval, ...]:
-        return (self.resolve(tuple(avals))[1],)
+        return (self.resolve(tuple(avals)).what,)
 
-    def _resolve(self, sig: tuple[Operand, ...]) -> tuple[tuple[np.dtype[Any], ...], Aval]:
-        """Dtypes that the operands are brought to, and the result."""
+    def _resolve(self, sig: tuple[Operand, ...]) -> Resolved:
         kinds = [x.dtype if isinstance(x, Aval) else x for x in sig]
         inner, out = self._dtypes(kinds)
         try:
             shape = broadcast(*(x.shape if isinstance(x, Aval) else () for x in sig))
         except ShapeError as error:
             raise ShapeError(at_user(f"{self.name}: {error}")) from None
-        return inner, aval(out, shape)
+        own = {float: F64, int: I64}
+        exact = all(d is own.get(k, k) for d, k in zip(inner, kinds, strict=True))
+        what = aval(out, shape)
+        plain = {"f": float, "i": int}.get(out.kind) if all(isinstance(k, type) for k in kinds) else None
+        return Resolved(inner, what, exact, plain or what)
 
     def _dtypes(self, kinds: list[Any]) -> tuple[tuple[np.dtype[Any], ...], np.dtype[Any]]:
         if self.ufunc is not None:

@@ -27,6 +27,8 @@ def items(params: Params) -> list[Params]:
 
 def view_of(shape: Shape, strides: Shape, params: Params) -> tuple[Shape, int, Shape]:
     """Shape, byte offset and byte strides of what a basic index selects."""
+    if len(params) == 4 and params[0] == TAKE:
+        return (), params[1] * strides[0], ()
     out: list[int] = []
     steps: list[int] = []
     axis = offset = 0
@@ -106,11 +108,14 @@ class IndexAdd(Op):
         return [z_bar, z_bar[numpy_index(params)]]
 
     def lower(self, plan: Lowering, outs: Sequence[int], ins: Sequence[int], params: Params) -> None:
-        acc, u = plan.aval(ins[0]), plan.aval(ins[1])
+        u = plan.aval(ins[1])
         plan.take_over(outs[0], ins[0])
-        _, offset, strides = view_of(acc.shape, plan.strides(outs[0]), params)
-        target = plan.part(outs[0], u.shape, offset, strides)
-        elementwise(plan, ACC.kernel((u, u), u), target, ins[1:])
+        shape, offset, strides = view_of(plan.aval(ins[0]).shape, plan.strides(outs[0]), params)
+        target = plan.part(outs[0], shape, offset, strides)
+        if u.size == 1:
+            plan.packet(*ACC.kernel((u, u), u), 1, target, ins[1])
+        else:
+            elementwise(plan, ACC.kernel((u, u), u), target, ins[1:])
 
     def describe(self, params: Params) -> str:
         return describe_index(params)

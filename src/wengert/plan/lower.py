@@ -13,13 +13,11 @@ from typing import Any
 import numpy as np
 
 from wengert import _jit
-from wengert.errors import Where
 from wengert.ops.elementwise import Elementwise, cast_kernel
 from wengert.ops.guard import GUARD
-from wengert.ops.spec import Op
 from wengert.ops.strided import elementwise
-from wengert.plan.packets import ALIGN, Port, Program
-from wengert.shapes import Aval, Shape, aval, contiguous, is_contiguous
+from wengert.plan.packets import Port, Program
+from wengert.shapes import ALIGN, Aval, Shape, aval, contiguous, is_contiguous
 from wengert.tape import Instruction, Tape
 
 BY_ADDRESS = 1 << 14
@@ -34,7 +32,7 @@ class Layout:
 
     def __init__(self) -> None:
         self.code: list[int] = []
-        self.origin: list[tuple[int, str, Where | None]] = []
+        self.origin: list[tuple[int, Tape, int]] = []
         self.avals: list[Aval] = [aval(_RAW, ())]
         self.root: list[int] = [0]
         self.offset: list[int] = [0]
@@ -56,9 +54,20 @@ class Layout:
         self.last.append(-1)
         return number
 
-    def take(self, nbytes: int) -> int:
+    def extend(self, avals: Sequence[Aval], last: Sequence[int]) -> int:
+        """Numbers for all slots of a tape at once; the first of them."""
+        first, n = len(self.avals), len(avals)
+        self.avals += avals
+        self.root += range(first, first + n)
+        self.offset += [0] * n
+        self.steps += [None] * n
+        self.place += [None] * n
+        self.last += last
+        return first
+
+    def take(self, what: Aval) -> int:
         """Bytes of the workspace."""
-        size = _rounded(nbytes)
+        size = what.room
         spare = self.free.get(size)
         if spare:
             return spare.pop()
@@ -70,7 +79,11 @@ class Layout:
         """Storage of a root that nothing will read again."""
         place = self.place[number]
         assert place is not None
-        self.free.setdefault(_rounded(self.avals[number].nbytes), []).append(place)
+        room = self.avals[number].room
+        spare = self.free.get(room)
+        if spare is None:
+            spare = self.free[room] = []
+        spare.append(place)
 
     def port(self, number: int) -> Port:
         """How the caller reaches a slot."""
@@ -82,16 +95,16 @@ class Layout:
         return Port(number, what, where, contiguous(what.shape, what.dtype.itemsize) if steps is None else steps, moves)
 
 
-def _rounded(nbytes: int) -> int:
-    return max(8, -(-nbytes // 8) * 8) if nbytes < ALIGN else -(-nbytes // ALIGN) * ALIGN
-
-
 class Scope:
     """One tape being lowered: the `Lowering` that its ops talk to."""
 
     def __init__(self, layout: Layout, tape: Tape) -> None:
         self.layout, self.tape, self.code = layout, tape, layout.code
-        self.number: dict[int, int] = {}
+        self.kept = _live(tape)
+        self.uses = _last_uses(tape, self.kept)
+        first = layout.extend(tape.avals, self.uses)
+        self.number = list(range(first, first + len(tape.avals)))
+        """Slot of the tape -> number in the address table."""
         self.owned: set[int] = set()
         """Roots that this scope may overwrite and give back."""
         self.pinned: set[int] = set()
@@ -100,8 +113,6 @@ class Scope:
         """Result of a body -> the carry it replaces, whose storage it may take over."""
         self.temps: list[int] = []
         self.at = 0
-        self.kept = _live(tape)
-        self.uses = _last_uses(tape, self.kept)
 
     # --- what ops ask for (see `ops.spec.Lowering`) --------------------------------------------------
 
@@ -132,7 +143,7 @@ class Scope:
         elementwise(self, cast_kernel(kind, kind), to, (source,))
 
     def _store(self, slot: int) -> None:
-        self.layout.place[slot] = self.layout.take(self.layout.avals[slot].nbytes)
+        self.layout.place[slot] = self.layout.take(self.layout.avals[slot])
 
     def allocate(self, slot: int) -> None:
         if slot not in self.pinned:
@@ -202,13 +213,15 @@ class Scope:
         caller to set; results are distinct among the carries and among the others.
         """
         inner = Scope(self.layout, tape)
-        inner.number = dict(zip(tape.inputs, inputs, strict=True))
+        slot_of = {}
+        for slot, number in zip(tape.inputs, inputs, strict=True):
+            inner.number[slot] = number
+            slot_of[number] = slot
         others = set(tape.outputs[len(carries) :])
-        slot_of = {number: slot for slot, number in inner.number.items()}
         carry_of = {}
         for carry, result in zip(carries, tape.outputs, strict=False):
             if result not in others:
-                self.layout.last[carry] = inner.uses.get(slot_of[carry], -1)
+                self.layout.last[carry] = inner.uses[slot_of[carry]]
                 inner.owned.add(carry)
                 carry_of[result] = carry
         start = len(self.code)
@@ -229,49 +242,51 @@ class Scope:
 
     def emit(self, pinned: set[int], carry_of: dict[int, int]) -> None:
         """Packets of all live instructions; results in `pinned` get no storage."""
-        layout, tape, number = self.layout, self.tape, self.number
-        avals, lines, uses = tape.avals, tape.lines, self.uses
+        layout, number, code, origin, owned = self.layout, self.number, self.code, self.layout.origin, self.owned
+        instructions, tape = self.tape.instructions, self.tape
+        avals, steps, root, last, place = layout.avals, layout.steps, layout.root, layout.last, layout.place
         for at in self.kept:
-            op, outs, ins, params = tape.instructions[at]
+            op, outs, ins, params = instructions[at]
             self.at = at
-            layout.origin.append((len(self.code), op.name, lines[at]))
+            origin.append((len(code), tape, at))
             operands = [number[s] for s in ins]
-            results = []
+            if type(op) is Elementwise and outs[0] not in pinned:  # the common case, written out
+                out = number[outs[0]]
+                what = avals[out]
+                key = (op, what, *[avals[s] for s in operands])
+                kernel = _ADDRESSES.get(key)
+                if kernel is None:
+                    kernel = _ADDRESSES[key] = _address(op, key[2:], what)
+                if kernel and not any([steps[s] for s in operands]):
+                    place[out] = layout.take(what)
+                    owned.add(out)
+                    code += (kernel, 4 + len(operands), what.size, out, *operands)
+                    for s in (*operands, out):
+                        r = root[s]
+                        if last[r] <= at and r in owned:
+                            self._free(r)
+                    continue
+            results = [number[s] for s in outs]
             for s in outs:
-                number[s] = new = layout.new(avals[s])
-                layout.last[new] = uses.get(s, at)
-                results.append(new)
                 if s in pinned:
-                    self.pinned.add(new)
+                    self.pinned.add(number[s])
                     if s in carry_of:
-                        self.carry_of[new] = carry_of[s]
-            self._lower(op, results, operands, params)
-            self._release(at, operands, results)
+                        self.carry_of[number[s]] = carry_of[s]
+            if getattr(op, "has_body", False):
+                params = (tape.subtapes[params[0]], *params[1:])  # type: ignore[assignment]
+            op.lower(self, results, operands, params)
+            if self.temps:
+                self._drop_temps()
+            for s in (*operands, *results):
+                r = root[s]
+                if last[r] <= at and r in owned:
+                    self._free(r)
         self.at = _FOREVER
 
-    def _lower(self, op: Op, outs: list[int], ins: list[int], params: Any) -> None:
-        layout = self.layout
-        if type(op) is Elementwise and not op.in_place:
-            out = layout.avals[outs[0]]
-            size, steps = out.size, layout.steps
-            if size and all(steps[s] is None and layout.avals[s].size == size for s in ins):
-                self.allocate(outs[0])
-                kernel = _address(op, tuple(layout.avals[s].dtype for s in ins), out.dtype)
-                self.code += (kernel, 4 + len(ins), size, outs[0], *ins)
-                return
-        if getattr(op, "has_body", False):
-            params = (self.tape.subtapes[params[0]], *params[1:])
-        op.lower(self, outs, ins, params)
-
-    def _release(self, at: int, operands: list[int], results: list[int]) -> None:
-        layout = self.layout
-        self._drop_temps()
-        for number in (*operands, *results):
-            root = layout.root[number]
-            if root in self.owned and layout.last[root] <= at:
-                if layout.place[root] is not None:
-                    layout.give_back(root)
-                self.owned.discard(root)
+    def _free(self, root: int) -> None:
+        if self.layout.place[root] is not None:
+            self.layout.give_back(root)
+        self.owned.discard(root)
 
     def _drop_temps(self) -> None:
         for temp in self.temps:
@@ -307,16 +322,13 @@ class Scope:
         return found
 
 
-def _address(op: Elementwise, ins: tuple[np.dtype[Any], ...], out: np.dtype[Any]) -> int:
-    key = (op, ins, out)
-    found = _ADDRESSES.get(key)
-    if found is None:
-        kernel = op.kernel(tuple(aval(d, ()) for d in ins), aval(out, ()))
-        found = _ADDRESSES[key] = _jit.address(*kernel)
-    return found
-
-
 _ADDRESSES: dict[tuple[Any, ...], int] = {}
+
+
+def _address(op: Elementwise, ins: tuple[Aval, ...], out: Aval) -> int:
+    """The kernel where all operands have the result's size; 0 where the op needs more than that."""
+    plain = out.size and not op.in_place and all(a.size == out.size for a in ins)
+    return _jit.address(*op.kernel(ins, out)) if plain else 0
 
 
 def _live(tape: Tape) -> list[int]:
@@ -333,9 +345,9 @@ def _live(tape: Tape) -> list[int]:
     return kept
 
 
-def _last_uses(tape: Tape, kept: Sequence[int]) -> dict[int, int]:
-    """Per slot the last instruction that reads it; outputs are read for ever."""
-    uses: dict[int, int] = {}
+def _last_uses(tape: Tape, kept: Sequence[int]) -> list[int]:
+    """Per slot the last instruction that reads it, -1 if none does; outputs are read for ever."""
+    uses = [-1] * len(tape.avals)
     instructions = tape.instructions
     for at in kept:
         for slot in instructions[at][2]:
@@ -352,8 +364,7 @@ def lower(tape: Tape) -> Program:
     sources = (tape.inputs, [c.slot for c in tape.consts], [c.slot for c in tape.captured])
     for kind, slots in enumerate(sources):
         for slot in slots:
-            number = layout.new(tape.avals[slot])
-            scope.number[slot] = number
+            number = scope.number[slot]
             layout.last[number] = _FOREVER
             if kind == 1 or (kind == 0 and layout.avals[number].nbytes <= BY_ADDRESS):
                 scope._store(number)

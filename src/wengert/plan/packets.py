@@ -19,10 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from wengert.errors import Where
 from wengert.shapes import Aval, Shape
-
-ALIGN = 64
 
 RUN = """
 def kernel(ins, addr, n):
@@ -66,7 +63,7 @@ class Program:
     consts: tuple[Port, ...]
     captured: tuple[Port, ...]
     outputs: tuple[Port, ...]
-    origin: tuple[tuple[int, str, Where | None], ...]
-    """Word position, text and user's line of every packet, in order."""
+    origin: tuple[tuple[int, Any, int], ...]
+    """Of every packet, in order: its word position, the tape it comes from and the instruction there."""
     pool: list[Any] = field(default_factory=list)
     """Workspaces that no thread is using."""

@@ -11,13 +11,27 @@ from wengert.errors import IndexingError, at_user
 from wengert.ops.elementwise import CAST
 from wengert.ops.index import GATHER, INDEX, NEW, SLICE, TAKE, WRAP_INDEX
 from wengert.ops.spec import bind
-from wengert.record.state import thread
+from wengert.record.state import required, thread
 from wengert.record.tracer import Tracer
-from wengert.shapes import CODE_OF, I64
+from wengert.shapes import CODE_OF, I64, aval
 
 
 def getitem(x: Tracer, key: Any) -> Any:
     """`x[key]` with integers, slices, ellipsis, newaxis and integer arrays."""
+    if type(key) is int and x.aval.shape:  # the item of a Python loop
+        n, *rest = x.aval.shape
+        if -n <= key < n:
+            params = (TAKE, key % n, 0, 0)
+            for m in rest:
+                params += (SLICE, 0, 1, m)
+            recorder = thread.active or required(x)
+            slot = x.slot if x.recorder is recorder else recorder.lift(x)
+            what = aval(x.aval.dtype, tuple(rest))
+            return Tracer(recorder, recorder.emit(INDEX, (slot,), params, what), what)
+    return _general(x, key)
+
+
+def _general(x: Tracer, key: Any) -> Any:
     keys = _expanded(x, key if isinstance(key, tuple) else (key,))
     params: list[int] = []
     arrays: list[tuple[int, Any]] = []

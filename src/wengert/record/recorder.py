@@ -7,14 +7,15 @@ the outermost recorder, so a body's tape depends on its inputs alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import sys
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from wengert.errors import (
+    PACKAGE,
     LeakedTracerError,
     MutationError,
     ObjectArrayError,
@@ -23,22 +24,21 @@ from wengert.errors import (
     at_user,
     here,
 )
-from wengert.ops.elementwise import CAST, Elementwise
+from wengert.ops.elementwise import CAST, Elementwise, Operand
 from wengert.ops.guard import GUARD
 from wengert.ops.spec import Op, Params
 from wengert.plan.lower import lower
 from wengert.plan.packets import Program
 from wengert.record.state import LEAKED, thread
 from wengert.record.tracer import Tracer
-from wengert.shapes import Aval, aval, supported
+from wengert.shapes import F64, Aval, aval, supported
 from wengert.tape import Captured, Const, Instruction, Tape
 from wengert.vm.replay import run_once
-
-_PYTHON = {float: float, int: int}
 
 
 _programs: dict[Any, Program] = {}
 _PROGRAMS_KEPT = 512
+_SCALAR = aval(F64, ())
 
 
 def program_of(tape: Tape) -> Program:
@@ -58,7 +58,6 @@ class Recorder:
 
     def __init__(self, parent: Recorder | None = None, name: str = "", guarded: bool = False) -> None:
         self.parent = parent
-        self.root: Recorder = parent.root if parent is not None else self
         self.name = name
         self.guarded = guarded
         self.derivatives = parent.derivatives if parent is not None else 0
@@ -79,6 +78,11 @@ class Recorder:
         self._lifted: dict[tuple[int, int], int] = {}
         self._frozen: list[np.ndarray[Any, Any]] = []
 
+    @property
+    def root(self) -> Recorder:
+        """The outermost recorder, which owns constants and captured arrays (no attribute: no cycle)."""
+        return self if self.parent is None else self.parent.root
+
     # --- appending -----------------------------------------------------------------------------------
 
     def new(self, what: Aval) -> int:
@@ -88,8 +92,9 @@ class Recorder:
 
     def emit(self, op: Op, ins: tuple[int, ...], params: Params, what: Aval) -> int:
         """Append an instruction with one result; its slot."""
-        slot = len(self.avals)
-        self.avals.append(what)
+        avals = self.avals
+        slot = len(avals)
+        avals.append(what)
         self.instructions.append((op, (slot,), ins, params))
         self.lines.append(self.line or here())
         return slot
@@ -101,13 +106,20 @@ class Recorder:
         self.lines.append(self.line or here())
         return slots
 
-    def input(self, what: Aval, value: Any = None) -> Tracer:
+    def input(self, what: Aval, value: Any = None, kind: Operand | None = None) -> Tracer:
         """A new input; with a value, values that depend on it can be asked for."""
         slot = self.new(what)
         self.inputs.append(slot)
         if value is not None:
             self.values[slot] = value
-        return Tracer(self, slot, what)
+        return Tracer(self, slot, what, kind)
+
+    def argument(self, x: Any) -> Tracer:
+        """A new input for an argument of the user's: a number or an array."""
+        if type(x) is float:
+            return self.input(_SCALAR, x, float)
+        given = np.array(x)
+        return self.input(aval(given.dtype, given.shape), given, int if type(x) is int else None)
 
     def tracer(self, slot: int) -> Tracer:
         """The tracer of a slot."""
@@ -132,40 +144,60 @@ class Recorder:
             return Tracer(self, self.emit(op, slots, params, whats[0]), whats[0])
         return [self.tracer(s) for s in self.emit_many(op, slots, params, whats)]
 
+    def single(self, op: Elementwise, x: Tracer, weak: bool = True) -> Tracer:
+        """`elementwise` of one tracer, the short way where nothing needs to be looked at."""
+        if x.recorder is self:
+            entry = op.resolve((x.kind,))
+            if entry.exact:
+                return self._append(op, (x.slot,), entry.what, entry.kind if weak else entry.what)
+        return self.elementwise(op, (x,), weak)
+
+    def pair(self, op: Elementwise, x: Any, y: Any) -> Tracer:
+        """`elementwise` of an operator's two operands, the short way for tracers and Python numbers."""
+        if type(x) is Tracer and x.recorder is self:
+            if type(y) is Tracer and y.recorder is self:
+                entry = op.resolve((x.kind, y.kind))
+                if entry.exact:
+                    return self._append(op, (x.slot, y.slot), entry.what, entry.kind)
+            elif type(y) is float:
+                entry = op.resolve((x.kind, float))
+                if entry.exact:
+                    return self._append(op, (x.slot, self.const(y, entry.dtypes[1])), entry.what, entry.kind)
+        return self.elementwise(op, (x, y), True)
+
+    def _append(self, op: Elementwise, ins: tuple[int, ...], what: Aval, kind: Operand) -> Tracer:
+        """`emit`, written out for the path of nearly every recorded operation."""
+        slot = len(self.avals)
+        self.avals.append(what)
+        self.instructions.append((op, (slot,), ins, ()))
+        if self.line is None:
+            frame = sys._getframe(3)
+            code = frame.f_code
+            self.lines.append(here() if code.co_filename.startswith(PACKAGE) else (code, frame.f_lasti))
+        else:
+            self.lines.append(self.line)
+        return Tracer(self, slot, what, kind)
+
     def elementwise(self, op: Elementwise, operands: Sequence[Any], weak: bool = False) -> Tracer:
         """Record an elementwise op; `weak` lets a result of Python numbers alone stay one."""
-        sig: list[Any] = []
-        found: list[Any] = []
-        for x in operands:
-            kind = type(x)
-            if kind is Tracer:
-                sig.append(x.weak or x.aval)
-            elif kind is float or kind is int:
-                sig.append(kind)
-            else:
-                x = self.operand(x)
-                sig.append(x.weak or x.aval)
-            found.append(x)
-        key = tuple(sig)
-        dtypes, what = op.resolve(key)
+        found = [x if type(x) in (Tracer, float, int) else self.operand(x) for x in operands]
+        entry = op.resolve(tuple([x.kind if type(x) is Tracer else type(x) for x in found]))
         slots = []
-        for x, dtype in zip(found, dtypes, strict=True):
+        for x, dtype in zip(found, entry.dtypes, strict=True):
             if type(x) is Tracer:
-                slot = x.slot if x.recorder is self else self.lift(x)
-                if x.aval.dtype is not dtype:
-                    slot = self.cast(slot, dtype)
+                slots.append(self.cast(x.slot if x.recorder is self else self.lift(x), dtype))
             else:
-                slot = self.const(x, dtype)
-            slots.append(slot)
-        result = Tracer(self, self.emit(op, tuple(slots), (), what), what)
-        if weak and what.dtype.kind in "fi" and all(type(s) is type for s in key):
-            result.weak = float if what.dtype.kind == "f" else int
-        return result
+                slots.append(self.const(x, dtype))
+        slot = self.emit(op, tuple(slots), (), entry.what)
+        return Tracer(self, slot, entry.what, entry.kind if weak else entry.what)
 
     def cast(self, slot: int, dtype: np.dtype[Any]) -> int:
         """The slot in another dtype."""
-        what = aval(dtype, self.avals[slot].shape)
-        return slot if what is self.avals[slot] else self.emit(CAST, (slot,), (what.code,), what)
+        before = self.avals[slot]
+        if before.dtype is dtype:
+            return slot
+        what = aval(dtype, before.shape)
+        return self.emit(CAST, (slot,), (what.code,), what)
 
     def slot(self, x: Any) -> int:
         """The slot of an operand, which is captured or made a constant where it is not traced."""
@@ -183,9 +215,8 @@ class Recorder:
             return root.tracer(root.capture(x))
         if isinstance(x, bool | int | float | np.generic):
             dtype = np.asarray(x).dtype
-            found = root.tracer(root.const(x, supported(dtype)))
-            found.weak = _PYTHON.get(type(x))
-            return found
+            slot = root.const(x, supported(dtype))
+            return Tracer(root, slot, root.avals[slot], type(x) if type(x) in (float, int) else None)
         array = np.asarray(x)
         if array.dtype == object:
             return self.stacked(array)
@@ -343,20 +374,26 @@ _IN_LOOP = (
 # --- the active recorder of a thread ------------------------------------------------------------------
 
 
-@contextmanager
-def recording(recorder: Recorder) -> Iterator[Recorder]:
+class recording:
     """Make a recorder the active one; whatever happens, the previous state comes back."""
-    before = thread.active
-    thread.active = recorder
-    try:
-        yield recorder
-    except ValueError as error:
-        if "read-only" in str(error) and recorder.root._frozen and not isinstance(error, MutationError):
+
+    __slots__ = ("before", "recorder")
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+
+    def __enter__(self) -> Recorder:
+        self.before = thread.active
+        thread.active = self.recorder
+        return self.recorder
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        thread.active = self.before
+        frozen = self.recorder.root._frozen
+        if self.recorder.parent is None and frozen:
+            self.recorder.thaw()
+        if frozen and type(error) is ValueError and "read-only" in str(error):
             raise MutationError(_mutation(error)) from error
-        raise
-    finally:
-        thread.active = before
-        recorder.thaw()
 
 
 def _mutation(error: ValueError) -> str:

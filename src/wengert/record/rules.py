@@ -15,6 +15,7 @@ from wengert.ops.matmul import MATMUL
 from wengert.ops.reduce import MAX, MIN, SUM, sum_dtype
 from wengert.ops.spec import Op, bind
 from wengert.ops.views import BROADCAST, RESHAPE, TRANSPOSE
+from wengert.record.indexing import getitem
 from wengert.record.recorder import Recorder, result_dtype
 from wengert.record.state import thread
 from wengert.record.tracer import RULES, Tracer
@@ -54,8 +55,11 @@ def _cast(x: Tracer, dtype: np.dtype[Any]) -> Tracer:
 def _promoted(values: Sequence[Any]) -> list[Tracer]:
     """Operands brought to their common dtype."""
     found = [_traced(v) for v in values]
-    common = result_dtype(*(v.weak or v.dtype for v in found))
+    common = result_dtype(*(v.kind if isinstance(v.kind, type) else v.dtype for v in found))
     return [_cast(v, common) for v in found]
+
+
+RULES["getitem"] = getitem
 
 
 @rule("astype")
@@ -67,7 +71,7 @@ def _astype(x: Tracer, dtype: Any) -> Any:
 
 def _strong(x: Tracer) -> Tracer:
     """Without the standing of a Python number."""
-    return Tracer(x.recorder, x.slot, x.aval) if x.weak else x
+    return x if x.kind is x.aval else Tracer(x.recorder, x.slot, x.aval)
 
 
 # --- reductions --------------------------------------------------------------------------------------
@@ -412,5 +416,5 @@ def _iscomplexobj(x: Any) -> Any:
 
 @rule(np.result_type)
 def _result_type(*values: Any) -> Any:
-    kinds = [(v.weak or v.dtype) if type(v) is Tracer else v for v in values]
-    return np.result_type(*(k(0) if isinstance(k, type) and k in (int, float) else k for k in kinds))
+    kinds = [v if type(v) is not Tracer else v.kind(0) if isinstance(v.kind, type) else v.dtype for v in values]
+    return np.result_type(*kinds)

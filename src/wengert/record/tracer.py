@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wengert.errors import MutationError, NoRuleError, TracerConversionError, at_user
-from wengert.ops.elementwise import BY_UFUNC, Elementwise
+from wengert.ops.elementwise import BY_UFUNC, Elementwise, Operand
 from wengert.ops.spec import BY_NAME, Op, Params
-from wengert.record.state import required
+from wengert.record.state import required, thread
 from wengert.shapes import Aval
 
 if TYPE_CHECKING:
@@ -32,17 +32,17 @@ def _binary(name: str) -> tuple[Callable[[Tracer, Any], Any], Callable[[Tracer, 
     op = _row(name)
 
     def forward(self: Tracer, other: Any) -> Any:
-        return required(self).elementwise(op, (self, other), True)
+        return (thread.active or required(self)).pair(op, self, other)
 
     def reflected(self: Tracer, other: Any) -> Any:
-        return required(self).elementwise(op, (other, self), True)
+        return (thread.active or required(self)).pair(op, other, self)
 
     return forward, reflected
 
 
 def _unary(name: str) -> Callable[[Tracer], Any]:
     op = _row(name)
-    return lambda self: required(self).elementwise(op, (self,), True)
+    return lambda self: (thread.active or required(self)).single(op, self)
 
 
 _POWERS = {2: "square", 0.5: "sqrt", -1: "reciprocal"}
@@ -56,15 +56,15 @@ class Tracer:
     value. Turning it into a plain float does not: the gradient would be lost.
     """
 
-    __slots__ = ("aval", "recorder", "slot", "weak")
+    __slots__ = ("aval", "kind", "recorder", "slot")
     __array_priority__ = 1000
 
-    def __init__(self, recorder: Recorder, slot: int, what: Aval) -> None:
+    def __init__(self, recorder: Recorder, slot: int, what: Aval, kind: Operand | None = None) -> None:
         self.recorder = recorder
         self.slot = slot
         self.aval = what
-        self.weak: type | None = None
-        """`float` or `int` for what was a Python number, which gives way in promotion (NEP 50)."""
+        self.kind: Operand = kind or what
+        """What promotion sees: the `Aval`, or `float` or `int` for a Python number, which gives way (NEP 50)."""
 
     def wengert_bind(self, op: Op, operands: Sequence[Any], params: Params) -> Any:
         return required(self).bind(op, operands, params)
@@ -149,11 +149,11 @@ class Tracer:
     def __pow__(self, other: Any) -> Any:
         # The exponents that NumPy's own operator treats apart.
         if type(other) in (int, float) and self.aval.is_float and other in _POWERS:
-            return required(self).elementwise(_row(_POWERS[other]), (self,), True)
-        return required(self).elementwise(_row("power"), (self, other), True)
+            return required(self).single(_row(_POWERS[other]), self)
+        return required(self).pair(_row("power"), self, other)
 
     def __rpow__(self, other: Any) -> Any:
-        return required(self).elementwise(_row("power"), (other, self), True)
+        return required(self).pair(_row("power"), other, self)
 
     def __divmod__(self, other: Any) -> Any:
         return self // other, self % other
@@ -170,9 +170,7 @@ class Tracer:
     # --- indexing ------------------------------------------------------------------------------------
 
     def __getitem__(self, key: Any) -> Any:
-        from wengert.record.indexing import getitem
-
-        return getitem(self, key)
+        return RULES["getitem"](self, key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         raise MutationError(
@@ -244,11 +242,15 @@ class Tracer:
     # --- NumPy's protocols ---------------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        _no_options(f"np.{ufunc.__name__}", kwargs)
+        if kwargs:
+            _no_options(f"np.{ufunc.__name__}", kwargs)
         if method == "__call__":
-            op = BY_UFUNC.get(ufunc) or (BY_NAME["expit"] if ufunc.__name__ == "expit" else None)
-            if isinstance(op, Elementwise):
-                found = required(self).elementwise(op, inputs)
+            op = BY_UFUNC.get(ufunc) or (_row("expit") if ufunc.__name__ == "expit" else None)
+            if op is not None:
+                recorder = thread.active or required(self)
+                if len(inputs) == 1 and not kwargs:
+                    return recorder.single(op, self, False)
+                found = recorder.elementwise(op, inputs)
                 return found.astype(kwargs["dtype"]) if kwargs.get("dtype") else found
             rule = RULES.get(ufunc)
             if rule is not None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,6 @@ from wengert.plan.packets import Program
 from wengert.record.recorder import Recorder, recording
 from wengert.record.state import thread
 from wengert.record.tracer import Tracer
-from wengert.shapes import aval
 from wengert.transform.adjoint import filled, pull_back, zeros
 from wengert.vm.replay import run_once
 
@@ -63,12 +62,7 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool 
     (5.0, [2.0, 4.0])
     """
 
-    @functools.wraps(f)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        task = _Task(f, args, kwargs, argnums, has_aux)
-        return task.nested(thread.active) if thread.active is not None else task.outermost()
-
-    return wrapped
+    return _Derivative(f, argnums, has_aux, True)
 
 
 def grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
@@ -87,14 +81,33 @@ def grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -
     >>> float(wengert.grad(wengert.grad(lambda x: x ** 3))(2.0))
     12.0
     """
-    both = value_and_grad(f, argnums, has_aux)
+    return _Derivative(f, argnums, has_aux, False)
 
-    @functools.wraps(f)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        value, slope = both(*args, **kwargs)
-        return (slope, value[1]) if has_aux else slope
 
-    return wrapped
+class _Derivative:
+    """A differentiated function: light, because people write `grad(f)(x)`."""
+
+    __slots__ = ("__wrapped__", "argnums", "has_aux", "with_value")
+
+    def __init__(self, f: Function, argnums: int | Sequence[int], has_aux: bool, with_value: bool) -> None:
+        self.__wrapped__ = f
+        self.argnums, self.has_aux, self.with_value = argnums, has_aux, with_value
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        task = _Task(self.__wrapped__, args, kwargs, self.argnums, self.has_aux)
+        value, slope = task.nested(thread.active) if thread.active is not None else task.outermost()
+        if self.with_value:
+            return value, slope
+        return (slope, value[1]) if self.has_aux else slope
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else MethodType(self, instance)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(object.__getattribute__(self, "__wrapped__"), name)
+
+    def __repr__(self) -> str:
+        return f"<{'value and ' if self.with_value else ''}gradient of {self.__wrapped__!r}>"
 
 
 class _Task:
@@ -144,34 +157,29 @@ class _Task:
         """Record, find or make the program, replay."""
         recorder = Recorder(name=_name(self.f))
         with recording(recorder):
-            inputs = []
-            for x in self.leaves:
-                given = x if type(x) is np.ndarray else np.asarray(x)
-                tracer = recorder.input(aval(given.dtype, given.shape), given)
-                tracer.weak = float if type(x) is float else None
-                inputs.append(tracer)
+            inputs = [recorder.argument(x) for x in self.leaves]
             value, aux = self._call(recorder, inputs)
             value_slot = self._value_slot(recorder, value)
-            aux_leaves, aux_structure = tree.flatten(aux)
-            picked = [k for k, leaf in enumerate(aux_leaves) if _is_traced(leaf)]
-            aux_slots = [recorder.slot(aux_leaves[k]) for k in picked]
-            found = self._replay(recorder, value_slot, aux_slots, [t.slot for t in inputs])
+            wrt = [t.slot for t in inputs]
+            if not self.has_aux:
+                found = self._replay(recorder, value_slot, [], wrt)
+                return found[0], self._shaped(found[1:])
+            leaves, structure = tree.flatten(aux)
+            picked = [k for k, leaf in enumerate(leaves) if _is_traced(leaf)]
+            found = self._replay(recorder, value_slot, [recorder.slot(leaves[k]) for k in picked], wrt)
         n = len(picked)
         for k, leaf in zip(picked, found[1 : 1 + n], strict=True):
-            aux_leaves[k] = leaf
-        result = found[0]
-        if self.has_aux:
-            result = (result, tree.unflatten(aux_structure, aux_leaves))
-        return result, self._shaped(found[1 + n :])
+            leaves[k] = leaf
+        return (found[0], tree.unflatten(structure, leaves)), self._shaped(found[1 + n :])
 
     def _replay(self, recorder: Recorder, value: int, aux: list[int], wrt: list[int]) -> list[Any]:
         consts = recorder.consts
         key = (
             tuple(recorder.instructions),
             tuple(recorder.avals),
-            tuple(c.slot for c in consts),
-            tuple(c.slot for c in recorder.captured),
-            tuple(t.key for t in recorder.subtapes),
+            tuple([c.slot for c in consts]),
+            tuple([c.slot for c in recorder.captured]),
+            tuple([t.key for t in recorder.subtapes]),
             (value, *aux, -1, *wrt),
         )
         entry = _programs.get(key)
@@ -185,7 +193,8 @@ class _Task:
             _programs[key] = entry
             values = [c.value for c in consts]
         else:
-            values = [c.value for c in consts] + entry[1]
+            values = [c.value for c in consts]
+            values += entry[1]
         inputs = [recorder.values[s] for s in recorder.inputs]
         arrays = [c.array for c in recorder.captured]
         try:
@@ -200,9 +209,8 @@ class _Task:
         fresh = []
         for x in self.leaves:
             operand = recorder.operand(x)
-            tracer: Tracer = recorder.bind(FRESH, (operand,), ())
-            tracer.weak = operand.weak
-            fresh.append(tracer)
+            slot = recorder.emit(FRESH, (recorder.slot(operand),), (), operand.aval)
+            fresh.append(Tracer(recorder, slot, operand.aval, operand.kind))
         start = len(recorder.instructions)
         value, aux = self._call(recorder, fresh)
         slot = self._value_slot(recorder, value)
@@ -230,6 +238,8 @@ class _Task:
 
     def _value_slot(self, recorder: Recorder, value: Any) -> int:
         """The slot of what `f` returned, which must be one float."""
+        if type(value) is Tracer and not value.aval.shape and value.aval.is_float:
+            return recorder.slot(value)
         constant = isinstance(value, int | float | np.generic) or (isinstance(value, np.ndarray) and not value.ndim)
         if constant and not _is_traced(value):
             return recorder.slot(float(value))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from bisect import bisect_right
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -13,16 +13,22 @@ import numpy as np
 from wengert import _jit
 from wengert.errors import IndexingError, at_user
 from wengert.ops.guard import MISSED
-from wengert.plan.packets import ALIGN, RUN, Port, Program
+from wengert.plan.packets import RUN, Port, Program
+from wengert.shapes import ALIGN
 
 Array = np.ndarray[Any, np.dtype[Any]]
-_KERNEL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_size_t)
+
+# ctypes converts every argument, so Python passes one: | replay loop | code | address table | words |
+_ENTER = """
+def kernel(ins, addr, n):
+    return call(ins[0], pi8(ins[1]), pi8(ins[2]), ins[3])
+"""
 
 
-@lru_cache(maxsize=1)
-def _run() -> Any:
-    """The replay loop as something Python can call; it releases the GIL."""
-    return _KERNEL(_jit.address(RUN, "replay"))
+@cache
+def _enter() -> Any:
+    """The replay as something Python can call; it releases the GIL."""
+    return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(_jit.address(_ENTER, "enter"))
 
 
 class GuardMissed(Exception):
@@ -43,10 +49,17 @@ class Workspace:
         self.base = -start % ALIGN
         self.addr = program.addresses + (start + self.base)
         self.addr[0] = 0
-        self.inputs = [self._window(p) for p in program.inputs]
-        self.outputs = [self._window(p) for p in program.outputs]
-        self.elsewhere = [(k, program.outputs[k]) for k, w in enumerate(self.outputs) if w is None]
-        self.call = (_address(program.code), _address(self.addr), len(program.code))
+        self.inputs: list[Any] = [self._window(p) for p in program.inputs]
+        self.large_inputs = [k for k, w in enumerate(self.inputs) if w is None]
+        self.consts: list[Any] = [self._window(p) for p in program.consts]
+        windows = [self._window(p) for p in program.outputs]
+        self.large_outputs = [(k, program.outputs[k]) for k, w in enumerate(windows) if w is None]
+        self.takers = [_taker(w) for w in windows]
+        self.words = np.array(
+            [_jit.address(RUN, "replay"), _address(program.code), _address(self.addr), len(program.code)]
+        )
+        self.call = ctypes.c_void_p(_address(self.words))
+        self.enter = _enter()
 
     def _window(self, port: Port) -> Array | None:
         """The port's bytes in the workspace as an array; None if they lie elsewhere."""
@@ -73,30 +86,47 @@ class Workspace:
 
     def replay(self, inputs: Sequence[Any]) -> list[Any]:
         """Bind the inputs, run, and return the results as fresh arrays (NumPy scalars where 0-d)."""
-        alive = None
-        for k, window in enumerate(self.inputs):
-            if window is not None:
-                window[...] = inputs[k]
-            else:
-                alive = (alive, self.bind(self.program.inputs[k], inputs[k]))
-        large: dict[int, Array] = {}
-        for k, port in self.elsewhere:
-            large[k] = np.empty(port.aval.shape, port.aval.dtype)
-            self.point(port, large[k])
-        code, addr, words = self.call
-        status = _run()(code, addr, words)
+        if self.large_inputs or self.large_outputs:
+            return self._replay_large(inputs)
+        for window, x in zip(self.inputs, inputs, strict=True):
+            window[()] = x
+        status = self.enter(self.call)
         if status:
             raise self._fault(status)
-        return [large[k] if w is None else w.copy() if w.ndim else w[()] for k, w in enumerate(self.outputs)]
+        return [take() for take in self.takers]
+
+    def _replay_large(self, inputs: Sequence[Any]) -> list[Any]:
+        """The same where some arrays are used where they lie."""
+        alive = []
+        for k, window in enumerate(self.inputs):
+            if window is None:
+                alive.append(self.bind(self.program.inputs[k], inputs[k]))
+            else:
+                window[()] = inputs[k]
+        large = {k: np.empty(port.aval.shape, port.aval.dtype) for k, port in self.large_outputs}
+        for k, port in self.large_outputs:
+            self.point(port, large[k])
+        status = self.enter(self.call)
+        if status:
+            raise self._fault(status)
+        return [large[k] if k in large else take() for k, take in enumerate(self.takers)]
 
     def _fault(self, status: int) -> Exception:
-        word = (int(self.addr[0]) - self.call[0]) // 8
+        word = (int(self.addr[0]) - int(self.words[1])) // 8
         self.addr[0] = 0
         if status == MISSED:
             return GuardMissed(word)
         starts = [o[0] for o in self.program.origin]
-        _, name, where = self.program.origin[max(bisect_right(starts, word) - 1, 0)]
-        return IndexingError(at_user(f"{name}: an index is out of bounds for its axis", where))
+        _, tape, at = self.program.origin[max(bisect_right(starts, word) - 1, 0)]
+        text = f"an index is out of bounds for its axis: {tape.line(at)}"
+        return IndexingError(at_user(text, tape.lines[at]))
+
+
+def _taker(window: Array | None) -> Any:
+    """What copies a result out of the workspace."""
+    if window is None:
+        return None
+    return window.copy if window.ndim else partial(window.__getitem__, ())
 
 
 def run_once(program: Program, inputs: Sequence[Any], consts: Sequence[Any], captured: Sequence[Any]) -> list[Any]:
@@ -106,9 +136,9 @@ def run_once(program: Program, inputs: Sequence[Any], consts: Sequence[Any], cap
     except IndexError:
         workspace = Workspace(program)
     try:
-        for port, value in zip(program.consts, consts, strict=True):
-            workspace.bind(port, value)
-        alive = [workspace.bind(p, v) for p, v in zip(program.captured, captured, strict=True)]
+        for window, value in zip(workspace.consts, consts, strict=True):
+            window[()] = value
+        alive = [workspace.bind(p, v) for p, v in zip(program.captured, captured, strict=True)] if captured else None
         found: list[Any] = workspace.replay(inputs)
         del alive
         return found

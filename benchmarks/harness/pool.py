@@ -1,0 +1,105 @@
+"""The parent's side of the workers: start, ask, stop."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from harness.model import NotHere
+from harness.peers import environment
+from harness.worker import receive, send
+
+HERE = Path(__file__).resolve().parent.parent
+
+
+class WorkerError(Exception):
+    """A peer failed: it raised, died or took too long."""
+
+
+class Remote:
+    """One peer's worker process."""
+
+    def __init__(self, peer: str, threads: int, timeout: float, cache_dir: str | None) -> None:
+        self.peer = peer
+        self.timeout = timeout
+        env = environment(threads, cache_dir)
+        env["PYTHONPATH"] = os.pathsep.join(p for p in (str(HERE), env.get("PYTHONPATH")) if p)
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "harness.worker", peer, str(threads)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, env=env,
+        )  # fmt: skip
+        try:
+            self.facts: dict[str, Any] = self.ask("hello")
+        except WorkerError:
+            self.stop()
+            raise
+
+    def ask(self, method: str, *arguments: Any) -> Any:
+        """Call a method of the worker and wait for its answer."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        try:
+            send(self.process.stdin, (method, arguments))
+            if os.name == "posix" and not select.select([self.process.stdout], [], [], self.timeout)[0]:
+                self.stop()
+                raise WorkerError(f"no answer after {self.timeout:.0f} s")
+            answer = receive(self.process.stdout)
+        except (EOFError, BrokenPipeError):
+            code = self.process.wait()
+            raise WorkerError(f"the worker died with exit code {code}; {self._last_words()}") from None
+        if answer[0] == "skip":
+            raise NotHere(answer[1])
+        if answer[0] != "ok":
+            raise WorkerError(answer[1].strip().splitlines()[0][:300])
+        return answer[1]
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be asked again."""
+        return self.process.poll() is None
+
+    def stop(self) -> None:
+        """End the process."""
+        if self.alive:
+            self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except BrokenPipeError:
+                    pass
+        self.log.close()
+
+    def _last_words(self) -> str:
+        self.log.seek(0)
+        lines = self.log.read().decode(errors="replace").strip().splitlines()
+        return lines[-1][:200] if lines else "it said nothing"
+
+
+class Pool:
+    """The workers of one suite, started when first asked for."""
+
+    def __init__(self, threads: int, timeout: float, cache_dir: str | None = None) -> None:
+        self.threads, self.timeout, self.cache_dir = threads, timeout, cache_dir
+        self.remotes: dict[str, Remote] = {}
+
+    def get(self, peer: str) -> Remote:
+        """The peer's worker; a new one if the last one has died."""
+        remote = self.remotes.get(peer)
+        if remote is None or not remote.alive:
+            remote = self.remotes[peer] = Remote(peer, self.threads, self.timeout, self.cache_dir)
+        return remote
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for remote in self.remotes.values():
+            remote.stop()

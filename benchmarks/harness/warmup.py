@@ -1,0 +1,69 @@
+"""Brings a peer's machinery up before anything is measured, and asks it for its threads and its BLAS."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.peers import Peer
+
+
+def warm_up(peer: Peer, threads: int, compile_events: dict[str, float]) -> str:
+    """Import the peer, run one trivial gradient, and return its thread count in words."""
+    if peer.package == "jax":
+        import jax
+
+        def listen(event: str, seconds: float, **_: Any) -> None:
+            stage = {"jaxpr_trace_duration": "record", "jaxpr_to_mlir_module_duration": "record",
+                     "backend_compile_duration": "compile"}.get(event.rsplit("/", 1)[-1])  # fmt: skip
+            if stage:
+                compile_events[stage] = compile_events.get(stage, 0.0) + seconds
+
+        jax.monitoring.register_event_duration_secs_listener(listen)
+        jax.jit(jax.value_and_grad(lambda x: x * x))(1.0)[0].block_until_ready()
+        return f"{threads} (affinity and NPROC)"
+    if peer.package == "torch":
+        import torch
+
+        torch.set_num_threads(threads)
+        x = torch.ones(2, requires_grad=True)
+        torch.autograd.grad((x * x).sum(), x)
+        return f"{torch.get_num_threads()}"
+    if peer.package == "wengert":
+        import wengert
+
+        wengert.jit(wengert.value_and_grad(lambda x: x * x))(1.0)
+    elif peer.package == "autograd":
+        import autograd
+
+        autograd.grad(lambda x: x * x)(1.0)
+    elif peer.package == "casadi":
+        import casadi  # noqa: F401
+    elif peer.package == "pytensor":
+        import pytensor  # noqa: F401
+    elif peer.name == "limit":
+        import numba
+
+        numba.set_num_threads(1)
+        return f"{threads} BLAS, 1 Numba"
+    return f"{threads}"
+
+
+def blas() -> list[str]:
+    """Every BLAS that this process has loaded: library, version, architecture chosen, threads."""
+    import numpy as np
+
+    np.ones((4, 4)) @ np.ones((4, 4))
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        known = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+        return [f"{known.get('name')} {known.get('version')}, architecture unknown (install threadpoolctl)"]
+    found = []
+    for info in threadpool_info():
+        if info["user_api"] == "blas":
+            where = info["filepath"].replace("\\", "/").split("/")[-2].removesuffix(".libs")
+            found.append(
+                f"{where}: {info['internal_api']} {info['version']}, {info.get('architecture', 'unknown')}, "
+                f"threads={info['num_threads']}"
+            )
+    return sorted(set(found)) or ["unknown"]
