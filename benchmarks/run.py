@@ -23,7 +23,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from harness import machine
-from harness.measure import Method, Report, measure, measure_processes
+from harness.fresh import measure_processes
+from harness.measure import Method, Report, measure
 from harness.peers import PEERS, installed
 from harness.pool import Pool
 from suites import ORDER, load
@@ -84,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--peers", type=names(PEERS, "peer"), default=list(PEERS), help="which peers: " + ", ".join(PEERS))
     p.add_argument("--quick", action="store_true", help="smallest cases, few repeats, under a minute")
     p.add_argument("--slow", action="store_true", help="also torch.compile and compilations that take minutes")
-    p.add_argument("--threads", type=thread_count, default=machine.cores(), help="threads for every peer (all cores)")
+    p.add_argument("--threads", type=thread_count, help="threads for every peer (default: all cores; 1 with --quick)")
     p.add_argument("--json", type=writable, metavar="FILE", help="write everything that was measured")
     p.add_argument("--markdown", action="store_true", help="print Markdown instead of the terminal table")
     p.add_argument("--plot", type=writable, metavar="FILE.png", help="draw bars and lines (needs matplotlib)")
@@ -114,14 +115,14 @@ def run(options: argparse.Namespace, method: Method, report: Report, say: Any) -
                     measure(suite, peers, method, report, pool, say)
 
 
-def document(options: argparse.Namespace, method: Method, report: Report) -> dict[str, Any]:
+def document(options: argparse.Namespace, method: Method, report: Report, before: dict[str, Any]) -> dict[str, Any]:
     """What --json writes."""
     return {
         "schema": SCHEMA,
         "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "quick": options.quick,
         "method": asdict(method),
-        "machine": machine.machine(),
+        "machine": before,
         "versions": machine.versions(),
         "commit": machine.commit(),
         "workers": report.workers,
@@ -136,17 +137,24 @@ def explain(found: dict[str, Any], console: Any) -> None:
     """The small print above the table."""
     m, method = found["machine"], found["method"]
     commit = found["commit"]["hash"][:10] + (" with changes" if found["commit"]["dirty"] else "")
-    console.print(f"{m['processor']}; {m['usable_cores']} cores; Python {m['python']}; commit {commit}", highlight=False)
+    console.print(
+        f"{m['processor']}; {m['usable_cores']} cores; Python {m['python']}; commit {commit}", highlight=False
+    )
     console.print(", ".join(f"{k} {v}" for k, v in found["versions"].items()), highlight=False)
     console.print(
-        f"threads: {method['threads']} for every peer. {method['rounds']} rounds in turns (fewer where calls take long), "
-        f"about {method['batch'] * 1e3:.0f} ms a turn, {method['settle'] * 1e3:.0f} ms of warm-up, a tenth of each turn "
-        "untimed, garbage collector off, results waited for. Median and quartiles of seconds a call.",
+        f"threads: {method['threads']} for every peer. {method['rounds']} rounds in turns (fewer where calls "
+        f"take long), about {method['batch'] * 1e3:.0f} ms a turn, {method['settle'] * 1e3:.0f} ms of warm-up, a tenth "
+        "of each turn untimed, garbage collector off, results waited for. Median and quartiles of seconds a call.",
         highlight=False,
     )
+    if m["load_before"] is not None and m["load_before"] > 0.5:
+        console.print(f"WARNING: the load was {m['load_before']} at the start: others were busy here", style="yellow")
+    chosen: dict[str, list[str]] = {}
     for name, facts in found["workers"].items():
-        if facts.get("blas"):
-            console.print(f"BLAS in {name}: {'; '.join(facts['blas'])}", highlight=False)
+        for line in facts.get("blas", []):
+            chosen.setdefault(line, []).append(name)
+    for line, users in chosen.items():
+        console.print(f"BLAS {line} (in {', '.join(users)})", highlight=False)
     console.print(
         "first call: build, record or trace, compile, run. For wengert, `compile` is what an empty kernel cache adds "
         "(paid once an installation) and `record` is a new function's first call without it.\n"
@@ -165,10 +173,12 @@ def main(arguments: list[str] | None = None) -> int:
     if options.plot and not installed("matplotlib"):
         parser().error("--plot needs matplotlib")
     quick = {"rounds": 3, "batch": 0.001, "settle": 0.005, "budget": 0.2, "timeout": 60.0} if options.quick else {}
-    method = Method(threads=options.threads, slow=options.slow, quick=options.quick, **quick)
+    threads = options.threads or (1 if options.quick else machine.cores())
+    method = Method(threads=threads, slow=options.slow, quick=options.quick, **quick)
     report = Report()
+    before = machine.machine()
     run(options, method, report, lambda text: progress.print(text, highlight=False))
-    found = document(options, method, report)
+    found = document(options, method, report, before)
     show(found, options, out)
     if options.json:
         options.json.write_text(json.dumps(found, indent=1, default=float) + "\n", encoding="utf-8")

@@ -43,7 +43,7 @@ kind_of = lambda row: np.int64 if row.domain == "integer" else np.float64
 @both_floats
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_row_value(row, dtype, size):
-    """Within 2 units in the last place of a wider computation; arithmetic is exact."""
+    """Within 2 units in the last place of a wider computation (or near NumPy's own error); arithmetic is exact."""
     f, xs = function(row), operands(row, [(size,)] * len(row.args), dtype)
     got = wengert.jit(f)(*xs)
     assert got.dtype == f(*xs).dtype
@@ -52,7 +52,7 @@ def test_row_value(row, dtype, size):
         return
     wide = [x.astype(np.longdouble) if x.dtype.kind == "f" else x for x in xs]
     exact = np.where(wide[0] == 0, 0, wide[0] * wide[1]) if row.name == "mul0" else f(*wide)
-    assert ulp_error(got, exact) <= (0.5 if row.name in EXACT else 2)
+    assert ulp_error(got, exact) <= (0.5 if row.name in EXACT else max(2, 2 * ulp_error(quiet(f, *xs), exact)))
 
 
 SPREAD = np.concatenate([np.geomspace(5e-324, 1e308, 700), np.linspace(0, 800, 1601)])
@@ -142,6 +142,8 @@ SHAPES = [
     [(3, 0), (), (1, 1)],
     [(40, 33), (33,), (40, 1)],
     [(3, 1, 300), (5, 1), (300,)],
+    [(700, 3), (3,), (700, 1)],
+    [(2, 700), (700,), (2, 1)],
 ]
 
 
@@ -151,7 +153,8 @@ def test_row_broadcasts(row, shapes):
     xs = operands(row, shapes[: len(row.args)], kind_of(row))
     check_value(function(row), *xs)
     if any(row.pulls):
-        check_gradient(function(row), *xs, order=1)
+        small = max(x.size for x in xs) < 100  # many elements: some lie at a kink
+        check_gradient(function(row), *xs, order=1, differences=small)
 
 
 @rows([row for row in MANY if any(row.pulls)])
@@ -348,7 +351,7 @@ def test_power_of_small_integers_with_negative_exponent_is_refused():
 # --- reductions ----------------------------------------------------------------------------------------------
 
 AXES = [None, 0, 1, 2, -1, (0, 1), (0, 2), (1, 2), (2, 0), (0, 1, 2), ()]
-REDUCTIONS = {"sum": np.sum, "mean": np.mean, "max": np.max, "min": np.min, "prod": np.prod, "var": np.var, "std": np.std}  # fmt: skip
+REDUCTIONS = {f.__name__: f for f in (np.sum, np.mean, np.prod, np.var, np.std)} | {"max": np.max, "min": np.min}
 
 
 @pytest.mark.parametrize("keepdims", [False, True])
@@ -373,7 +376,8 @@ def test_reduction_of_sizes_around_the_lanes(name, shape):
     for axis in (None, 0, -1, (0, -1) if len(shape) > 1 else 0):
         check_value(lambda x: REDUCTIONS[name](x, axis=axis), x)
         if name != "prod" and not (name == "std" and x.shape.count(1)):
-            check_gradient(lambda x: REDUCTIONS[name](x, axis=axis), x, order=1)
+            smooth = name not in ("max", "min")
+            check_gradient(lambda x: REDUCTIONS[name](x, axis=axis), x, order=1, differences=smooth)
 
 
 @pytest.mark.parametrize("name", ["sum", "mean", "max", "prod", "var"])
@@ -449,6 +453,20 @@ def test_extrema_pass_nan_on(name):
     x = np.array([[1.0, np.nan, 3.0], [1.0, 2.0, 0.0]])
     for axis in (None, 0, 1):
         check_value(lambda x: REDUCTIONS[name](x, axis=axis), x)
+
+
+@pytest.mark.parametrize("name", ["sum", "mean"])
+def test_long_float32_sums_keep_their_digits(name):
+    """NumPy sums in pairs: the error does not grow with the length."""
+    x = np.full(2**21, 0.1, np.float32)
+    exact = REDUCTIONS[name](x.astype(np.float64))
+    assert abs(REDUCTIONS[name](x) - exact) < 1e-6 * exact
+    assert abs(wengert.jit(REDUCTIONS[name])(x) - exact) < 1e-6 * exact
+
+
+@pytest.mark.parametrize("kind", DTYPES, ids=str)
+def test_norm_of_any_dtype(kind):
+    check_value(np.linalg.norm, np.array([100, 120, 7]).astype(kind))
 
 
 # --- products ------------------------------------------------------------------------------------------------
@@ -759,8 +777,15 @@ def test_joining_promotes_as_numpy(kinds):
     check_value(lambda x, y: np.where(x > 2, x, y), *xs)
 
 
-@pytest.mark.parametrize("f", [lambda x, y: np.concatenate([x, y[:, :2]]), lambda x, y: np.stack([x, y[0]]),
-                               lambda x, y: np.concatenate([x[0, 0], y[0, 0]]), lambda x, y: np.vstack([x, y.T])])  # fmt: skip
+MISFITS = {
+    "concatenate": lambda x, y: np.concatenate([x, y[:, :2]]),
+    "concatenate scalars": lambda x, y: np.concatenate([x[0, 0], y[0, 0]]),
+    "stack": lambda x, y: np.stack([x, y[0]]),
+    "vstack": lambda x, y: np.vstack([x, y.T]),
+}
+
+
+@pytest.mark.parametrize("f", MISFITS.values(), ids=list(MISFITS))
 def test_joining_refuses(f):
     xs = draw("real", (2, 4)), draw("real", (2, 4), seed=1)
     for call in (f, wengert.jit(f)):
@@ -796,6 +821,99 @@ def test_likes_take_the_dtype(kind):
     x = draw("real", (2, 3), kind)
     for f in (np.zeros_like, np.ones_like, lambda x: np.full_like(x, 1), lambda x: np.ones_like(x, dtype=np.float32)):
         same(wengert.jit(lambda x: f(x) + np.zeros_like(x))(x), f(x) + np.zeros_like(x))
+
+
+# --- options and numbers -------------------------------------------------------------------------------------
+
+OPTIONS = {
+    "sum initial": lambda x: np.sum(x, initial=5.0),
+    "max initial": lambda x: np.max(x, initial=5.0),
+    "sum where": lambda x: np.sum(x, where=x > 0),
+    "mean where": lambda x: np.mean(x, where=x > 0),
+    "add.reduce initial": lambda x: np.add.reduce(x, initial=5.0),
+    "add.reduce dtype": lambda x: np.add.reduce(x, dtype=np.float64),
+    "multiply.reduce where": lambda x: np.multiply.reduce(x, where=x > 0, initial=1.0),
+    "concatenate dtype": lambda x: np.concatenate([x, x], dtype=np.float64),
+    "concatenate casting": lambda x: np.concatenate([x, x], dtype=np.int64, casting="unsafe"),
+    "stack dtype": lambda x: np.stack([x, x], dtype=np.float64),
+    "vstack dtype": lambda x: np.vstack([x, x], dtype=np.float64),
+    "hstack dtype": lambda x: np.hstack([x, x], dtype=np.float64),
+    "take clip": lambda x: np.take(x, [5, 0], mode="clip"),
+    "take wrap": lambda x: np.take(x, [4, 0], mode="wrap"),
+    "reshape order": lambda x: np.reshape(x, (3, 1), order="F"),
+    "ravel order": lambda x: np.ravel(np.reshape(x, (1, 3)), order="F"),
+    "ufunc where": lambda x: np.add(x, x, where=np.array([True, True, True])),
+    "ufunc dtype": lambda x: np.true_divide(x, 3, dtype=np.float64),
+    "ufunc dtype of one": lambda x: np.sqrt(x, dtype=np.float64),
+    "ufunc dtype of integers": lambda x: np.add(x.astype(np.int8) * 50, np.int8(100), dtype=np.int64),
+    "ufunc out": lambda x: written(lambda out: np.add(x, x, out=out), 3),
+    "concatenate out": lambda x: written(lambda out: np.concatenate([x[:1], x[1:]], out=out), 3),
+    "clip out": lambda x: written(lambda out: np.clip(x, 0, 1, out=out), 3),
+    "sum out": lambda x: written(lambda out: np.sum(x, out=out), ()),
+    "mean out": lambda x: written(lambda out: np.mean(x, out=out), ()),
+    "max out": lambda x: written(lambda out: np.max(x, out=out), ()),
+    "dot out": lambda x: written(lambda out: np.dot(x, x, out=out), ()),
+    "prod out": lambda x: written(lambda out: np.prod(x, out=out), ()),
+    "var out": lambda x: written(lambda out: np.var(x, out=out), ()),
+    "stack out": lambda x: written(lambda out: np.stack([x], out=out), (1, 3)),
+}
+
+
+def written(f, shape):
+    out = np.full(shape, 7, np.float32)
+    f(out)
+    return out
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_options_are_honoured_or_refused_but_not_ignored(name):
+    f, x = OPTIONS[name], np.array([1.0, 2.0, 3.0], np.float32)
+    try:
+        got = wengert.jit(f)(x)
+    except (TypeError, ValueError, IndexError):
+        return
+    same(got, f(x), ulps=1)
+
+
+NUMBERS = {
+    "dot": lambda x, s: np.dot(x, s),
+    "inner": lambda x, s: np.inner(x, s),
+    "outer": lambda x, s: np.outer(x, s),
+    "stack": lambda x, s: np.stack([x[0], s]),
+    "hstack": lambda x, s: np.hstack([x, s]),
+    "where": lambda x, s: np.where(x > 0, x, s),
+    "where numbers": lambda x, s: np.where(x > 0, s, 0) * x,
+    "clip": lambda x, s: np.clip(x, 0, s),
+    "maximum": lambda x, s: np.maximum(x, s),
+    "sum": lambda x, s: np.sum(s) * x,
+    "ravel": lambda x, s: np.ravel(s) * x,
+    "copy": lambda x, s: np.copy(s) * x,
+    "transpose": lambda x, s: np.transpose(s) * x,
+    "squeeze": lambda x, s: np.squeeze(s) * x,
+    "broadcast_to": lambda x, s: np.broadcast_to(s, (3,)) * x,
+    "expand_dims": lambda x, s: np.expand_dims(s, 0) * x,
+    "zeros_like": lambda x, s: np.zeros_like(s) + x,
+    "full_like": lambda x, s: np.full_like(x, s) + x,
+    "sin": lambda x, s: np.sin(s) * x,
+    "operators": lambda x, s: (abs(-s) ** 2 + s / 2) * x,
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int16, np.int64])
+@pytest.mark.parametrize("number", [2, 2.5])
+def test_functions_take_python_numbers_as_numpy_does(name, kind, number):
+    """A function that makes arrays of its arguments (np.dot) gives a number an array's dtype; others do not."""
+    f, x = NUMBERS[name], np.array([1, 2, 3], kind)
+    same(wengert.jit(lambda x: f(x, number))(x), f(x, number))
+    same(wengert.jit(f)(x, number), f(x, number))
+
+
+def test_fill_values_that_do_not_fit_are_refused():
+    for f in (lambda x: np.full_like(x, 300) + x, lambda x: np.full_like(x, -1) + x):
+        for call in (f, wengert.jit(f)):
+            with pytest.raises(OverflowError):
+                call(np.zeros(3, np.uint8))
 
 
 # --- the same value more than once ---------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Runs one suite: prepare every peer, compare their results, then time them in turns A B C A B C."""
+"""Runs one suite of calls: prepare every peer, compare their results, then time them in turns A B C A B C."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from harness.agree import disagreements
-from harness.fresh import sample
-from harness.model import Case, NotHere, ProcessSuite, Suite
+from harness.model import Case, NotHere, Suite
 from harness.peers import PEERS, installed
 from harness.pool import Pool, Remote, WorkerError
 from harness.stats import Spread, break_even, rounds_for, spread
@@ -85,24 +84,8 @@ def measure(
             report.workers[name]["blas"] = remote.ask("blas")
 
 
-def _measure_case(
-    suite: Suite, case: Case, peers: list[str], method: Method, report: Report, pool: Pool
-) -> None:
-    prepared: dict[str, dict[str, Any]] = {}
-    remotes: dict[str, Remote] = {}
-    for name in peers:
-        if name in case.slow_peers and not method.slow:
-            report.skip(suite.name, case.name, name, "takes minutes; with --slow")
-            continue
-        try:
-            remote = pool.get(name)
-            report.workers.setdefault(name, remote.facts)
-            prepared[name] = remote.ask("prepare", suite.name, case, True)
-            remotes[name] = remote
-        except NotHere as why:
-            report.skip(suite.name, case.name, name, str(why))
-        except WorkerError as error:
-            report.fail(suite.name, case.name, name, str(error))
+def _measure_case(suite: Suite, case: Case, peers: list[str], method: Method, report: Report, pool: Pool) -> None:
+    remotes, prepared = _prepare(suite, case, peers, method, report, pool)
     if not prepared:
         return
     results = {name: facts.pop("result") for name, facts in prepared.items()}
@@ -115,13 +98,53 @@ def _measure_case(
     for name, (seconds, calls) in samples.items():
         facts = prepared[name]
         rows.append(
-            _row(suite.name, case, name, "s", spread(seconds))
+            row_of(suite.name, case, name, "s", spread(seconds))
             | {"rounds": len(seconds), "calls": calls, "first": facts["first"], "record": facts.get("record"),
                "compile": facts.get("compile"), "kernels": facts.get("kernels"), "note": facts["note"],
                "against": reference, "distance": distances.get(name, 0.0)}
         )  # fmt: skip
     _add_break_even(rows)
     report.results += rows
+
+
+def _prepare(
+    suite: Suite, case: Case, peers: list[str], method: Method, report: Report, pool: Pool
+) -> tuple[dict[str, Remote], dict[str, dict[str, Any]]]:
+    """First calls: one peer after the other, or all at once with --quick, where nothing depends on the time."""
+    remotes: dict[str, Remote] = {}
+    prepared: dict[str, dict[str, Any]] = {}
+    if method.quick:
+        for name in peers:
+            pool.get(name)
+    for name in peers:
+        if name in case.slow_peers and not method.slow:
+            report.skip(suite.name, case.name, name, "takes minutes; with --slow")
+            continue
+        try:
+            remotes[name] = pool.get(name)
+            report.workers.setdefault(name, remotes[name].facts)
+            remotes[name].post("prepare", suite.name, case, not method.quick)
+        except WorkerError as error:
+            report.fail(suite.name, case.name, name, str(error))
+            remotes.pop(name, None)
+            continue
+        if not method.quick:
+            _collect(suite, case, name, remotes, prepared, report)
+    if method.quick:
+        for name in list(remotes):
+            _collect(suite, case, name, remotes, prepared, report)
+    return {name: remotes[name] for name in prepared}, prepared
+
+
+def _collect(
+    suite: Suite, case: Case, name: str, remotes: dict[str, Remote], prepared: dict[str, Any], report: Report
+) -> None:
+    try:
+        prepared[name] = remotes[name].collect()
+    except NotHere as why:
+        report.skip(suite.name, case.name, name, str(why))
+    except WorkerError as error:
+        report.fail(suite.name, case.name, name, str(error))
 
 
 def _turns(
@@ -151,40 +174,7 @@ def _turns(
     return samples
 
 
-def measure_processes(
-    suite: ProcessSuite, asked: Iterable[str], method: Method, report: Report, cache: str | None, say: Callable[[str], None]
-) -> None:
-    """All cases of a suite of whole processes. The first run of each is compared; it counts with --quick only."""
-    peers = contestants(suite.scripts, asked, method, report, suite.name)
-    for case in suite.cases(method.quick):
-        say(f"{suite.name}: {case.name}")
-        results, samples = {}, {}
-        for name in peers:
-            try:
-                once, results[name] = sample(suite, case, name, method.threads, method.timeout, cache)
-                samples[name] = [once] if method.quick else []
-            except NotHere as why:
-                report.skip(suite.name, case.name, name, str(why))
-            except WorkerError as error:
-                report.fail(suite.name, case.name, name, str(error))
-        if not results:
-            continue
-        listed = {name: [values] for name, values in results.items()}
-        reference, distances, lines = disagreements(listed, case.tolerance, REFERENCE + tuple(PEERS))
-        if lines:
-            report.mismatches += [{"suite": suite.name, "case": case.name, "what": line} for line in lines]
-            continue
-        for _ in range(0 if method.quick else suite.rounds):
-            for name in samples:
-                samples[name].append(sample(suite, case, name, method.threads, method.timeout, cache)[0])
-        report.results += [
-            _row(suite.name, case, name, suite.unit, spread(found))
-            | {"rounds": len(found), "calls": 1, "against": reference, "distance": distances.get(name, 0.0)}
-            for name, found in samples.items()
-        ]
-
-
-def _row(suite: str, case: Case, peer: str, unit: str, found: Spread) -> dict[str, Any]:
+def row_of(suite: str, case: Case, peer: str, unit: str, found: Spread) -> dict[str, Any]:
     return {"suite": suite, "case": case.name, "params": dict(case.params), "dtype": case.dtype, "sweep": case.sweep,
             "peer": peer, "unit": unit, **asdict(found)}  # fmt: skip
 
@@ -193,7 +183,8 @@ def _add_break_even(rows: list[dict[str, Any]]) -> None:
     """Against JAX: with kernels compiled before (`break_even`) and with an empty kernel cache (`..._cold`)."""
     theirs = next((r for r in rows if r["peer"] == "jax"), None)
     for row in rows:
-        if theirs is None or row["peer"] not in OURS or row["record"] is None:
+        if theirs is None or theirs["note"] == "no jit" or row["peer"] not in OURS:
             continue
         for key, first in (("break_even", row["record"]), ("break_even_cold", row["first"])):
-            row[key] = break_even(first, row["median"], theirs["first"], theirs["median"])
+            if first is not None:
+                row[key] = break_even(first, row["median"], theirs["first"], theirs["median"])

@@ -14,6 +14,10 @@ TOLERANCE = {"float64": 1e-8, "float32": 1e-3}
 """Largest allowed |a - b| / max|b| over one array; the longest sums and deepest loops need this much."""
 
 
+MARK = "# --- measured ---"
+"""The line of a script behind which growth of memory counts."""
+
+
 class NotHere(Exception):
     """Raised by a builder: this peer does not take part in this case, and why."""
 

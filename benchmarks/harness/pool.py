@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import subprocess
@@ -34,18 +35,36 @@ class Remote:
             [sys.executable, "-m", "harness.worker", peer, str(threads)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, env=env,
         )  # fmt: skip
-        try:
-            self.facts: dict[str, Any] = self.ask("hello")
-        except WorkerError:
-            self.stop()
-            raise
+        self._facts: dict[str, Any] | None = None
+        self.post("hello")
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the worker said when it came up."""
+        if self._facts is None:
+            try:
+                self._facts = self.collect()
+            except WorkerError:
+                self.stop()
+                raise
+        return self._facts
 
     def ask(self, method: str, *arguments: Any) -> Any:
         """Call a method of the worker and wait for its answer."""
+        self.facts  # noqa: B018
+        self.post(method, *arguments)
+        return self.collect()
+
+    def post(self, method: str, *arguments: Any) -> None:
+        """Call a method of the worker without waiting."""
         assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # `collect` will say what happened
+            send(self.process.stdin, (method, arguments))
+
+    def collect(self) -> Any:
+        """Wait for the next answer."""
         assert self.process.stdout is not None
         try:
-            send(self.process.stdin, (method, arguments))
             if os.name == "posix" and not select.select([self.process.stdout], [], [], self.timeout)[0]:
                 self.stop()
                 raise WorkerError(f"no answer after {self.timeout:.0f} s")
@@ -71,10 +90,8 @@ class Remote:
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
-                try:
+                with contextlib.suppress(BrokenPipeError):
                     pipe.close()
-                except BrokenPipeError:
-                    pass
         self.log.close()
 
     def _last_words(self) -> str:

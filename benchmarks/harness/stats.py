@@ -33,7 +33,7 @@ def ratio(new: Spread, old: Spread) -> Spread:
 
 
 def verdict(change: Spread, least: float = 0.03) -> str:
-    """"slower" or "faster" where the whole spread lies beyond 1 and the median by `least`; else ""."""
+    """ "slower" or "faster" where the whole spread lies beyond 1 and the median by `least`; else ""."""
     if change.q1 > 1 and change.median > 1 + least:
         return "slower"
     if change.q3 < 1 and change.median < 1 - least:

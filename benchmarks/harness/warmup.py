@@ -43,8 +43,7 @@ def warm_up(peer: Peer, threads: int, compile_events: dict[str, float]) -> str:
     elif peer.name == "limit":
         import numba
 
-        numba.set_num_threads(1)
-        return f"{threads} BLAS, 1 Numba"
+        return f"{threads} BLAS, {numba.config.NUMBA_NUM_THREADS} Numba"
     return f"{threads}"
 
 

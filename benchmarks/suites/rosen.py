@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
 from harness.builders import casadi_buffer, numpy_like, pytensor_call, torch_like
 from harness.model import Builder, Call, Case, NotHere, Suite
 
@@ -65,20 +64,30 @@ def pytensor(case: Case, args: tuple[Any, ...]) -> Call:
 
 
 def limit(case: Case, args: tuple[Any, ...]) -> Call:
-    from numba import njit
+    """One pass over memory; all threads from a million elements on."""
+    from numba import config, njit, prange
 
-    @njit(error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+    options = {"error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz"}}
+    block = 8192
+
+    @njit(**options)
+    def part(x: Any, g: Any, first: int, end: int) -> float:
+        total = 0.0
+        for i in range(first, end):
+            d, e, before = x[i + 1] - x[i] * x[i], 1.0 - x[i], x[i] - x[i - 1] * x[i - 1]
+            total += 100.0 * d * d + e * e
+            g[i] = 200.0 * before - 400.0 * x[i] * d - 2.0 * e
+        return total
+
+    @njit(parallel=config.NUMBA_NUM_THREADS > 1 and case.n >= 1_000_000, **options)
     def both(x: Any) -> Any:
         n = x.size
         g = np.empty(n)
-        total = 0.0
-        for i in range(n - 1):
-            d, e = x[i + 1] - x[i] * x[i], 1.0 - x[i]
-            total += 100.0 * d * d + e * e
-        g[0] = -400.0 * x[0] * (x[1] - x[0] * x[0]) - 2.0 * (1.0 - x[0])
-        for i in range(1, n - 1):
-            d, before = x[i + 1] - x[i] * x[i], x[i] - x[i - 1] * x[i - 1]
-            g[i] = 200.0 * before - 400.0 * x[i] * d - 2.0 * (1.0 - x[i])
+        d, e = x[1] - x[0] * x[0], 1.0 - x[0]
+        total = 100.0 * d * d + e * e
+        g[0] = -400.0 * x[0] * d - 2.0 * e
+        for k in prange((n - 2 + block - 1) // block):
+            total += part(x, g, 1 + k * block, min(n - 1, 1 + (k + 1) * block))
         g[n - 1] = 200.0 * (x[n - 1] - x[n - 2] * x[n - 2])
         return total, g
 

@@ -100,10 +100,10 @@ def address(source: str, label: str = "kernel") -> int:
         key = content_key(source)
         machine = _machine()
         path = cache_dir() / f"{key}.o"
-        code = _read(path)
+        code = _read(path, key)
         if code is None:
             code = _compile(source, f"wengert_{key}", machine)
-            _write(path, code)
+            _write(path, key, code)
             stats.compiled.append(label)
         else:
             stats.loaded.append(label)
@@ -112,23 +112,28 @@ def address(source: str, label: str = "kernel") -> int:
         return int(machine.engine.get_function_address(f"wengert_{key}"))
 
 
-def _read(path: Path) -> bytes | None:
-    """A cached object file, or None when it is missing or damaged."""
+def _seal(key: str, code: bytes) -> bytes:
+    """What a file must begin with to be the code of this kernel, whole."""
+    return hashlib.sha256(key.encode() + code).digest()
+
+
+def _read(path: Path, key: str) -> bytes | None:
+    """A cached object file, or None when it is missing, damaged or another kernel's."""
     try:
         data = path.read_bytes()
     except OSError:
         return None
-    digest, code = data[:32], data[32:]
-    return code if hashlib.sha256(code).digest() == digest else None
+    seal, code = data[:32], data[32:]
+    return code if _seal(key, code) == seal else None
 
 
-def _write(path: Path, code: bytes) -> None:
+def _write(path: Path, key: str, code: bytes) -> None:
     """Store atomically; a folder that cannot be written only costs the next process its time."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent)
         with os.fdopen(handle, "wb") as file:
-            file.write(hashlib.sha256(code).digest() + code)
+            file.write(_seal(key, code) + code)
         os.replace(name, path)
     except OSError:
         pass

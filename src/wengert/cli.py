@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from wengert import __version__, nn, tasks, train
+from wengert import nn, tasks, train
+from wengert._version import VERSION
 
 DEFAULTS = train.Settings()
 
@@ -44,7 +45,7 @@ def _number(kind: type, low: float, open_low: bool = False) -> Callable[[str], A
 def parser() -> argparse.ArgumentParser:
     """The command line's grammar."""
     top = _Parser(prog="wengert", description="Gradients of plain NumPy code at compiled speed.")
-    top.add_argument("--version", action="version", version=f"wengert {__version__}")
+    top.add_argument("--version", action="version", version=f"wengert {VERSION}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     command = commands.add_parser(
         "train",
@@ -76,7 +77,9 @@ class _Display:
         self.bar = Progress(
             TextColumn("step {task.completed:>6.0f}"),
             BarColumn(bar_width=16),
-            TextColumn("loss {task.fields[loss]:.4f}  fresh {task.fields[fresh]}  {task.fields[rate]:>5.0f} steps/s  ETA"),
+            TextColumn(
+                "loss {task.fields[loss]:.4f}  fresh {task.fields[fresh]}  {task.fields[rate]:>5.0f} steps/s  ETA"
+            ),
             TimeRemainingColumn(compact=True),
             console=console,
             transient=True,
@@ -120,7 +123,14 @@ def _samples(result: train.Result, settings: train.Settings) -> Table:
 def _train(options: argparse.Namespace) -> int:
     console = Console(highlight=False)
     settings = train.Settings(
-        options.steps, options.seq_len, options.batch, options.hidden, options.lr, options.clip, options.seed, options.dtype
+        options.steps,
+        options.seq_len,
+        options.batch,
+        options.hidden,
+        options.lr,
+        options.clip,
+        options.seed,
+        options.dtype,
     )
     if not options.quiet:
         console.print(

@@ -61,6 +61,10 @@ class IndexingError(WengertError, IndexError):
     """An index that is out of range, or of a kind that a recording cannot follow."""
 
 
+class NegativePowerError(WengertError, ValueError):
+    """An integer to a negative integer power, whose value is no integer."""
+
+
 class TapeError(WengertError, ValueError):
     """A tape that breaks one of the rules that `Tape.verify` defines, or is called wrongly."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ def jit(f: Function) -> Function:
     >>> step(np.array([1.0, 2.0])).tolist()
     [0.8, 1.6]
     """
-    return functools.update_wrapper(Jitted(f), f)
+    return functools.update_wrapper(Jitted(f), f, updated=())
 
 
 class _Variant:
@@ -60,7 +61,8 @@ class _Variant:
         self.traced = [k for k, x in enumerate(leaves) if isinstance(x, Tracer | np.ndarray)]
         self.single = len(self.traced) == 1 and leaves[0] is out
         # A tuple of arrays is put together by Python itself, which is faster.
-        self.flat = type(out) is tuple and len(self.traced) == len(leaves) == len(out)
+        all_traced = len(self.traced) == len(leaves)
+        self.flat = all_traced and type(out) is tuple and len(out) == len(leaves) and all(map(is_, out, leaves))
         tape = recorder.tape([recorder.slot(leaves[k]) for k in self.traced])
         self.program: Program = lower(tape)
         self.tape = tape

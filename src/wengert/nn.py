@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from wengert.scan import scan
+from wengert import scan
 
 Params = dict[str, Any]
 

@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from wengert import nn, optim, tasks
-from wengert.function import jit
-from wengert.transform.grad import value_and_grad
+from wengert import jit, nn, optim, tasks, value_and_grad
 
 CHECK_EVERY = 50
 """Steps between two looks at fresh sequences."""

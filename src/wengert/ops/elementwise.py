@@ -13,7 +13,7 @@ from wengert.errors import DTypeError, ShapeError, at_user
 from wengert.ops.spec import BY_NAME, Lowering, Op, Params, bind, register
 from wengert.ops.strided import elementwise
 from wengert.ops.table import ROWS
-from wengert.ops.vecmath import VECTOR
+from wengert.ops.vecmath import NEGATIVE_POWER, VECTOR
 from wengert.shapes import BOOL, DTYPES, F64, I64, Aval, aval, broadcast, supported
 
 Operand = Aval | type
@@ -177,8 +177,11 @@ class _ToKernel(ast.NodeTransformer):
     """NumPy's words into kernel words: typed literals, mul0 and power spelt out, vector functions."""
 
     def __init__(self, kind: str) -> None:
-        self.kind = kind
+        self.truth = kind == "b1"
+        self.kind = "u1" if self.truth else kind
         self.helpers: set[str] = set()
+        self.refused = ""
+        """A condition on which the kernel stops with status NEGATIVE_POWER."""
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         return ast.parse(f"{self.kind}({node.value!r})", mode="eval").body
@@ -186,14 +189,24 @@ class _ToKernel(ast.NodeTransformer):
     def visit_Name(self, node: ast.Name) -> ast.AST:
         return ast.parse(f"{self.kind}(inf)", mode="eval").body if node.id == "inf" else node
 
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
+        self.generic_visit(node)
+        if isinstance(node.op, ast.Invert) and self.truth:  # of a bool kept as a byte
+            return ast.parse(f"{ast.unparse(node.operand)} == 0", mode="eval").body
+        return node
+
     def visit_Call(self, node: ast.Call) -> ast.AST:
         assert isinstance(node.func, ast.Name)
         name, args = node.func.id, [self.visit(a) for a in node.args]
         a = [ast.unparse(x) for x in args]
         if name == "mul0":
             text = f"where({a[0]} == {self.kind}(0), {self.kind}(0), {a[0]} * ({a[1]}))"
-        elif name == "power":
+        elif name == "power" and self.kind[0] == "f":
             text = f"({a[0]}) ** ({a[1]})"
+        elif name == "power":
+            self.helpers.add(name)
+            self.refused = f"{a[1]} < 0"
+            text = f"power_{self.kind}({a[0]}, {a[1]})"
         elif name in VECTOR and self.kind in ("f8", "f4"):
             self.helpers.add(name)
             text = f"{name}_{self.kind}({a[0]})"
@@ -208,7 +221,7 @@ class _ToKernel(ast.NodeTransformer):
 @cache
 def _kernel(op: Elementwise, ins: tuple[str, ...], out: str) -> tuple[str, str]:
     kind = ins[-1]
-    writer = _ToKernel("u1" if kind == "b1" else kind)
+    writer = _ToKernel(kind)
     formula = ast.unparse(writer.visit(ast.parse(op.formula, mode="eval").body))
     lines = [VECTOR[name](kind) for name in sorted(writer.helpers)]
     lines += ["def kernel(ins, addr, n):", f"    Z = p{out}(addr[ins[3]])"]
@@ -221,6 +234,8 @@ def _kernel(op: Elementwise, ins: tuple[str, ...], out: str) -> tuple[str, str]:
         lines.append(f"    P{k} = p{letter}(addr[ins[{4 + k}]])")
         reads.append(f"        {name} = get(P{k}, i)" + (" != 0" if letter == "b1" and kind != "b1" else ""))
     value = f"where(({formula}) != 0, u1(1), u1(0))" if out == "b1" else f"{out}({formula})"
+    if writer.refused:
+        reads.append(f"        if {writer.refused}:\n            return {NEGATIVE_POWER}")
     lines += ["    for i in range(n):", *reads, f"        put(Z, i, {value})", "    return 0"]
     return "\n".join(lines) + "\n", f"{op.name}.{out}"
 

@@ -105,7 +105,9 @@ def kernel(ins, addr, n):
                 if how == 1 or start == 0:
                     walk(ins, nd, at + 3, base, start, count, table[j], size, 0)
             at += width
-        call(function, packet, table, count)
+        status = call(function, packet, table, count)
+        if status != 0:
+            return status
         at = 9 + nd
         if ins[at + 2] != 0:
             walk(ins, nd, at + 3, addr[ins[at]], start, count, table[0], ins[at + 1], 1)

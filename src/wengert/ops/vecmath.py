@@ -89,5 +89,21 @@ def expit_{kind}(x):
     )
 
 
-VECTOR = {"exp": _exp, "tanh": _tanh, "expit": _expit}
-"""Name in a formula -> source of the helper for a float kind; the helper is called `name_kind`."""
+def _whole_power(kind: str) -> str:
+    return f"""
+def power_{kind}(x, y):
+    z = {kind}(1)
+    while y > 0:
+        if y & 1:
+            z = {kind}(z * x)
+        x = {kind}(x * x)
+        y = {kind}(y >> 1)
+    return z
+"""
+
+
+VECTOR = {"exp": _exp, "tanh": _tanh, "expit": _expit, "power": _whole_power}
+"""Name in a formula -> source of the helper for a kind; the helper is called `name_kind`."""
+
+NEGATIVE_POWER = 3
+"""Status of a kernel that was given an integer to a negative integer power."""

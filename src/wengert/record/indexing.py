@@ -11,7 +11,7 @@ from wengert.errors import IndexingError, at_user
 from wengert.ops.elementwise import CAST
 from wengert.ops.index import GATHER, INDEX, NEW, SLICE, TAKE, WRAP_INDEX
 from wengert.ops.spec import bind
-from wengert.record.state import required, thread
+from wengert.record.state import current, required, thread
 from wengert.record.tracer import Tracer
 from wengert.shapes import CODE_OF, I64, aval
 
@@ -141,9 +141,7 @@ def _gather(x: Any, arrays: list[tuple[int, Any]], apart: bool) -> Any:
 
 def _whole(array: Any) -> Any:
     """The index in the dtype that gathers read; cast on the tape, since a plain array is read at replay."""
-    recorder = thread.active
-    assert recorder is not None
-    return array if array.dtype == I64 else recorder.bind(CAST, (array,), (CODE_OF[I64],))
+    return array if array.dtype == I64 else current().bind(CAST, (array,), (CODE_OF[I64],))
 
 
 def _wrapped(x: Tracer, array: Any, n: int) -> Any:

@@ -20,6 +20,7 @@ from wengert.errors import (
     MutationError,
     ObjectArrayError,
     TracerConversionError,
+    WengertError,
     Where,
     at_user,
     here,
@@ -31,14 +32,15 @@ from wengert.plan.lower import lower
 from wengert.plan.packets import Program
 from wengert.record.state import LEAKED, thread
 from wengert.record.tracer import Tracer
-from wengert.shapes import F64, Aval, aval, supported
+from wengert.shapes import BOOL, F64, Aval, aval, supported
 from wengert.tape import Captured, Const, Instruction, Tape
 from wengert.vm.replay import run_once
-
 
 _programs: dict[Any, Program] = {}
 _PROGRAMS_KEPT = 512
 _SCALAR = aval(F64, ())
+_SNAPSHOT = 1 << 20
+"""Captured arrays of up to so many bytes are compared at the end of a recording."""
 
 
 def program_of(tape: Tape) -> Program:
@@ -73,10 +75,13 @@ class Recorder:
         self.values: dict[int, Any] = {}
         self.line: Where | None = None
         """Set while a derivative is appended: the line of the instruction that it belongs to."""
+        self.refused: WengertError | None = None
+        """Why a tracer could not be an index, for `recording`: NumPy hides it behind an error of its own."""
         self._const_slots: dict[Any, int] = {}
         self._capture_slots: dict[int, int] = {}
         self._lifted: dict[tuple[int, int], int] = {}
         self._frozen: list[np.ndarray[Any, Any]] = []
+        self._snapshots: list[tuple[np.ndarray[Any, Any], bytes]] = []
 
     @property
     def root(self) -> Recorder:
@@ -187,7 +192,13 @@ class Recorder:
             if type(x) is Tracer:
                 slots.append(self.cast(x.slot if x.recorder is self else self.lift(x), dtype))
             else:
-                slots.append(self.const(x, dtype))
+                try:
+                    slots.append(self.const(x, dtype))
+                except OverflowError:
+                    if entry.what.dtype != BOOL:
+                        raise
+                    # NumPy compares by value with integers that the dtype cannot hold.
+                    return self.elementwise(op, [v if type(v) is Tracer else np.float64(v) for v in found])
         slot = self.emit(op, tuple(slots), (), entry.what)
         return Tracer(self, slot, entry.what, entry.kind if weak else entry.what)
 
@@ -255,6 +266,10 @@ class Recorder:
             self._const_slots[key] = slot
         return slot
 
+    def forget_constants(self) -> None:
+        """Let no later constant share the slot of an earlier one."""
+        self._const_slots.clear()
+
     def capture(self, array: np.ndarray[Any, Any]) -> int:
         """The slot of an array of the user's, which stays unchanged while the recording lasts."""
         slot = self._capture_slots.get(id(array))
@@ -265,7 +280,21 @@ class Recorder:
             if array.flags.writeable:
                 array.flags.writeable = False
                 self._frozen.append(array)
+            if array.nbytes <= _SNAPSHOT:
+                self._snapshots.append((array, array.tobytes()))
         return slot
+
+    def changed(self) -> bool:
+        """Whether a captured array was written to after all, by another name."""
+        return any(array.tobytes() != before for array, before in self._snapshots)
+
+    def check(self, tracer: Tracer) -> None:
+        """Raise unless the tracer belongs to this recorder or to one around it."""
+        around: Recorder | None = self
+        while around is not None and around is not tracer.recorder:
+            around = around.parent
+        if around is None:
+            raise LeakedTracerError(at_user(LEAKED.format(tracer.aval)))
 
     def lift(self, tracer: Tracer) -> int:
         """The slot by which a tracer of a recorder around this one is known here."""
@@ -274,11 +303,7 @@ class Recorder:
         key = (id(tracer.recorder), tracer.slot)
         slot = self._lifted.get(key)
         if slot is None:
-            around = self.parent
-            while around is not None and around is not tracer.recorder:
-                around = around.parent
-            if around is None:
-                raise LeakedTracerError(at_user(LEAKED.format(tracer.aval)))
+            self.check(tracer)
             slot = self.new(tracer.aval)
             self.lifts.append(tracer)
             self._lifted[key] = slot
@@ -304,6 +329,7 @@ class Recorder:
     def value(self, tracer: Tracer, what: str, guard: bool = True) -> Any:
         """The concrete value of a tracer. In a guarded recording it becomes a condition for the replay."""
         owner = tracer.recorder
+        self.check(tracer)
         if owner.parent is not None:
             raise TracerConversionError(at_user(_IN_LOOP.format(what, tracer.aval)))
         if tracer.slot not in owner.values:
@@ -388,12 +414,27 @@ class recording:
         return self.recorder
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        recorder = self.recorder
         thread.active = self.before
-        frozen = self.recorder.root._frozen
-        if self.recorder.parent is None and frozen:
-            self.recorder.thaw()
-        if frozen and type(error) is ValueError and "read-only" in str(error):
-            raise MutationError(_mutation(error)) from error
+        if recorder.parent is None and recorder.captured:
+            recorder.thaw()
+            if kind is None and recorder.changed():
+                raise MutationError(at_user(_MUTATION))
+        if type(error) is IndexError and recorder.refused is not None:
+            raise recorder.refused from None
+        if isinstance(error, ValueError):
+            # NumPy turns our error into its own where a tracer is stored into a plain array.
+            if type(error) is ValueError and isinstance(error.__cause__, WengertError):
+                raise error.__cause__ from None
+            if "read-only" in str(error) and recorder.root.captured and not isinstance(error, WengertError):
+                raise MutationError(_mutation(error)) from error
+
+
+_MUTATION = (
+    "an array that the recording has captured is written in place. The recording reads captured arrays "
+    "when it is replayed, so they must not change while it lasts; compute a new array instead "
+    "(np.where, np.concatenate), or change it before the function is called"
+)
 
 
 def _mutation(error: ValueError) -> str:
@@ -402,12 +443,7 @@ def _mutation(error: ValueError) -> str:
     while trace is not None:
         where = (trace.tb_frame.f_code, trace.tb_lasti)
         trace = trace.tb_next
-    return at_user(
-        "an array that the recording has captured is written in place. The recording reads captured arrays "
-        "when it is replayed, so they must not change while it lasts; compute a new array instead "
-        "(np.where, np.concatenate), or change it before the function is called",
-        where,
-    )
+    return at_user(_MUTATION, where)
 
 
 @cache

@@ -16,8 +16,8 @@ from wengert.ops.reduce import MAX, MIN, SUM, sum_dtype
 from wengert.ops.spec import Op, bind
 from wengert.ops.views import BROADCAST, RESHAPE, TRANSPOSE
 from wengert.record.indexing import getitem
-from wengert.record.recorder import Recorder, result_dtype
-from wengert.record.state import thread
+from wengert.record.recorder import result_dtype
+from wengert.record.state import current
 from wengert.record.tracer import RULES, Tracer
 from wengert.shapes import CODE_OF, Shape, normal_axes, normal_axis, reduced, resolve_reshape, supported
 
@@ -35,14 +35,8 @@ def rule(*functions: Any) -> Callable[[Rule], Rule]:
     return keep
 
 
-def _recorder() -> Recorder:
-    recorder = thread.active
-    assert recorder is not None
-    return recorder
-
-
 def _traced(x: Any) -> Tracer:
-    return x if type(x) is Tracer else _recorder().operand(x)
+    return x if type(x) is Tracer else current().operand(x)
 
 
 def _cast(x: Tracer, dtype: np.dtype[Any]) -> Tracer:
@@ -117,8 +111,10 @@ def _mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims
 
 @rule(np.var)
 def _var(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: Any = False) -> Any:
-    a = _traced(a)
-    centred = a - _mean(a, axis, dtype, keepdims=True)
+    a = _strong(_traced(a))
+    if dtype is not None or not a.aval.is_float:
+        a = _cast(a, supported(np.dtype(dtype or np.float64)))
+    centred = a - _mean(a, axis, keepdims=True)
     return _sum(centred * centred, axis, keepdims=keepdims) / float(_count(a, axis) - ddof)
 
 
@@ -202,7 +198,8 @@ def _ravel(a: Any, order: str = "C") -> Any:
 @rule(np.transpose, np.permute_dims)
 def _transpose(a: Any, axes: Any = None) -> Any:
     a = _traced(a)
-    order = tuple(reversed(range(a.ndim))) if axes is None else tuple(normal_axis(k, a.ndim) for k in axes)
+    fits = axes is None or len(axes) == a.ndim
+    order = tuple(reversed(range(a.ndim))) if axes is None else tuple(normal_axis(k, a.ndim) for k in axes if fits)
     if sorted(order) != list(range(a.ndim)):
         raise ShapeError(at_user(f"axes {axes} don't match array of shape {a.shape}"))
     return a if order == tuple(range(a.ndim)) else bind(TRANSPOSE, (a,), order)
@@ -307,10 +304,13 @@ def _where(condition: Any, *choices: Any) -> Any:
 
 @rule(np.clip)
 def _clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, min: Any = None, max: Any = None) -> Any:
+    a = _strong(_traced(a))
     low, high = a_min if min is None else min, a_max if max is None else max
-    if low is None or high is None:
+    if low is None and high is None:
+        return a
+    if not a.aval.is_float and (low is None or high is None):
         return np.maximum(a, low) if high is None else np.minimum(a, high)
-    return bind(BY_NAME["clip"], (_traced(a), low, high))
+    return bind(BY_NAME["clip"], (a, -math.inf if low is None else low, math.inf if high is None else high))
 
 
 @rule(np.take)
@@ -354,7 +354,7 @@ def _dot(a: Any, b: Any, out: Any = None) -> Any:
 @rule(np.inner)
 def _inner(a: Any, b: Any) -> Any:
     y = _traced(b)
-    return _dot(a, y if y.ndim < 2 else np.moveaxis(y, -1, -2) if y.ndim == 2 else np.moveaxis(y, -1, 0))  # type: ignore[arg-type]
+    return _dot(a, y if y.ndim < 2 else _swapaxes(y, -1, -2))
 
 
 @rule(np.outer)

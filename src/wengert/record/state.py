@@ -24,6 +24,13 @@ class _Thread(threading.local):
 thread = _Thread()
 
 
+def current() -> Recorder:
+    """The active recorder, for operations that may be given no traced value at all."""
+    if thread.active is None:
+        raise LeakedTracerError(at_user(LEAKED.format("unknown")))
+    return thread.active
+
+
 def required(tracer: Tracer) -> Recorder:
     """The active recorder; there must be one where a traced value is used."""
     recorder = thread.active

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wengert.errors import MutationError, NoRuleError, TracerConversionError, at_user
+from wengert.errors import MutationError, NoRuleError, TracerConversionError, WengertError, at_user
 from wengert.ops.elementwise import BY_UFUNC, Elementwise, Operand
 from wengert.ops.spec import BY_NAME, Op, Params
 from wengert.record.state import required, thread
@@ -142,9 +142,7 @@ class Tracer:
         return self
 
     def __invert__(self) -> Any:
-        if self.dtype.kind == "b":
-            return required(self).elementwise(_row("logical_not"), (self,))
-        return -1 - self
+        return required(self).single(_row("logical_not" if self.dtype.kind == "b" else "invert"), self)
 
     def __pow__(self, other: Any) -> Any:
         # The exponents that NumPy's own operator treats apart.
@@ -204,7 +202,12 @@ class Tracer:
     def __index__(self) -> int:
         if self.dtype.kind not in "iu" or self.shape:
             raise TypeError(f"only integer scalars can be used as an index, not {self.aval}")
-        return int(self)
+        try:
+            return int(self)
+        except WengertError as error:  # NumPy swallows it; `recording` brings it back
+            if thread.active is not None:
+                thread.active.refused = error
+            raise
 
     def __floor__(self) -> int:
         return int(np.floor(self))  # type: ignore[call-overload]
@@ -322,7 +325,8 @@ _FLOAT = (
 def _no_options(name: str, kwargs: dict[str, Any]) -> None:
     for option in ("out", "where", "casting", "order", "subok", "signature"):
         given = kwargs.get(option)
-        if given is not None and not (option == "where" and given is True) and given != "same_kind":
+        default = given is None or given is True or (isinstance(given, str) and given == "same_kind")
+        if not default:
             if option == "out":
                 raise MutationError(
                     at_user(

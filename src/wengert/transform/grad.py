@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from wengert import tree
-from wengert.errors import IndexingError, IntegerGradientError, NotScalarError, ObjectArrayError, at_user
+from wengert.errors import DTypeError, IndexingError, IntegerGradientError, NotScalarError, ObjectArrayError, at_user
 from wengert.ops.views import FRESH
 from wengert.plan.lower import lower
 from wengert.plan.packets import Program
@@ -85,7 +85,7 @@ def grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -
 
 
 class _Derivative:
-    """A differentiated function: light, because people write `grad(f)(x)`."""
+    # A differentiated function: light, because people write `grad(f)(x)`, and named and documented as `f`.
 
     __slots__ = ("__wrapped__", "argnums", "has_aux", "with_value")
 
@@ -102,6 +102,10 @@ class _Derivative:
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else MethodType(self, instance)
+
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]
+        return self.__wrapped__.__doc__
 
     def __getattr__(self, name: str) -> Any:
         return getattr(object.__getattribute__(self, "__wrapped__"), name)
@@ -139,19 +143,26 @@ class _Task:
         found = np.asarray(leaf) if kind is not Tracer else leaf
         if found.dtype.kind == "f":
             return
-        where = f"argument {self.argnums[0]}"
-        if self.structure is not None:
-            path = tree.paths(tuple(self.args[n] for n in self.argnums))[k]
-            where = f"argument {path}" if len(self.argnums) > 1 else f"argument {self.argnums[0]}{path[3:]}"
-        text = f"{where} of {_name(self.f)}"
+        text = f"argument {self._path(k)} of {_name(self.f)}"
         if found.dtype == object:
             raise ObjectArrayError(at_user(f"{text} is {leaf!r}: gradients need floating-point numbers"))
+        if found.dtype.kind == "c":
+            raise DTypeError(at_user(f"{text} has dtype {found.dtype}: complex numbers are not supported"))
         raise IntegerGradientError(
             at_user(
                 f"{text} has dtype {found.dtype}: a gradient with respect to integers is not defined. "
                 "Pass a float (2.0 for 2, x.astype(float) for x), or leave the argument out of argnums"
             )
         )
+
+    def _path(self, k: int) -> str:
+        """The k-th leaf as the caller would name it: the argument's number, then the way inside it."""
+        for n in self.argnums:
+            paths = tree.paths(self.args[n])
+            if k < len(paths):
+                return f"{n % len(self.args)}{paths[k]}"
+            k -= len(paths)
+        raise AssertionError("every leaf belongs to an argument")
 
     def outermost(self) -> Any:
         """Record, find or make the program, replay."""
@@ -185,6 +196,7 @@ class _Task:
         entry = _programs.get(key)
         if entry is None:
             ours = len(consts)
+            recorder.forget_constants()  # the program is for other constants as well: 1.0 here may be 2.0 there
             slopes = _gradient(recorder, 0, len(recorder.instructions), value, wrt)
             program = lower(recorder.tape([value, *aux, *slopes]))
             entry = program, [c.value for c in consts[ours:]]

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from wengert import _jit
-from wengert.errors import IndexingError, at_user
+from wengert.errors import IndexingError, NegativePowerError, at_user
 from wengert.ops.guard import MISSED
+from wengert.ops.vecmath import NEGATIVE_POWER
 from wengert.plan.packets import RUN, Port, Program
 from wengert.shapes import ALIGN
 
@@ -118,6 +119,9 @@ class Workspace:
             return GuardMissed(word)
         starts = [o[0] for o in self.program.origin]
         _, tape, at = self.program.origin[max(bisect_right(starts, word) - 1, 0)]
+        if status == NEGATIVE_POWER:
+            text = f"Integers to negative integer powers are not allowed; use floats: {tape.line(at)}"
+            return NegativePowerError(at_user(text, tape.lines[at]))
         text = f"an index is out of bounds for its axis: {tape.line(at)}"
         return IndexingError(at_user(text, tape.lines[at]))
 

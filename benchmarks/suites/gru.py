@@ -1,0 +1,129 @@
+"""gru: PyTorch's reset-after GRU (gates r, z, n) over (T, B, I, H); mean-square loss; gradient of all weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.model import Call, Case
+
+from suites.recurrent import objective, scan_of, sigmoid_of, suite, zeros
+
+
+def _step(xp: Any, case: Case) -> Any:
+    """h, input part, hidden part -> the next h."""
+    sigmoid, n = sigmoid_of(xp), case.H
+
+    def gates(h: Any, gi: Any, gh: Any) -> Any:
+        r = sigmoid(gi[:, :n] + gh[:, :n])
+        z = sigmoid(gi[:, n : 2 * n] + gh[:, n : 2 * n])
+        new = xp.tanh(gi[:, 2 * n :] + r * gh[:, 2 * n :])
+        return (1.0 - z) * new + z * h
+
+    return gates
+
+
+def make(xp: Any, case: Case) -> Any:
+    scan, gates = scan_of(xp), _step(xp, case)
+
+    def loss(xs: Any, targets: Any, wx: Any, wh: Any, bx: Any, bh: Any) -> Any:
+        def step(h: Any, x: Any) -> Any:
+            h = gates(h, x @ wx + bx, h @ wh + bh)
+            return h, h
+
+        last, outputs = scan(step, zeros(xp, case), xs)
+        return objective(xp, case, last, outputs, targets)
+
+    return loss
+
+
+def tuned(xp: Any, case: Case) -> Any:
+    """The input product taken out of the loop by hand, four steps unrolled."""
+    scan, gates = scan_of(xp), _step(xp, case)
+
+    def loss(xs: Any, targets: Any, wx: Any, wh: Any, bx: Any, bh: Any) -> Any:
+        def step(h: Any, gi: Any) -> Any:
+            h = gates(h, gi, h @ wh + bh)
+            return h, h
+
+        last, outputs = scan(step, zeros(xp, case), xs @ wx + bx, unroll=4)
+        return objective(xp, case, last, outputs, targets)
+
+    return loss
+
+
+def limit(case: Case, args: tuple[Any, ...]) -> Call:
+    """Backpropagation by hand: products over all steps at once wherever the maths allows it."""
+    import numpy as np
+    from numba import njit
+
+    from suites.vectormath import OPTIONS, functions
+
+    _, tanh, logistic = functions(case.dtype)
+    last = case.loss == "last"
+    real = np.dtype(case.dtype).type
+    one = real(1.0)
+
+    @njit(**OPTIONS)
+    def both(xs: Any, targets: Any, wx: Any, wh: Any, bx: Any, bh: Any) -> Any:
+        steps, batch, _ = xs.shape
+        n = wh.shape[0]
+        rows = steps * batch
+        flat = xs.reshape(rows, xs.shape[2])
+        z = np.dot(flat, wx).reshape(steps, batch, 3 * n)
+        h = np.empty((steps + 1, batch, n), xs.dtype)
+        q = np.empty((steps, batch, 3 * n), xs.dtype)
+        h[0] = 0
+        for t in range(steps):
+            m = q[t]
+            np.dot(h[t], wh, m)
+            for k in range(batch):
+                for j in range(n):
+                    r = logistic(z[t, k, j] + bx[j] + m[k, j] + bh[j])
+                    u = logistic(z[t, k, n + j] + bx[n + j] + m[k, n + j] + bh[n + j])
+                    w = m[k, 2 * n + j] + bh[2 * n + j]
+                    new = tanh(z[t, k, 2 * n + j] + bx[2 * n + j] + r * w)
+                    z[t, k, j], z[t, k, n + j], z[t, k, 2 * n + j] = r, u, new
+                    m[k, 2 * n + j] = w
+                    h[t + 1, k, j] = new + u * (h[t, k, j] - new)
+        value, scale = 0.0, real(2.0 / targets.size)
+        back = np.ascontiguousarray(wh.T)
+        dh = np.zeros((batch, n), xs.dtype)
+        through = np.zeros((batch, n), xs.dtype)
+        for t in range(steps - 1, -1, -1):
+            if not last or t == steps - 1:
+                target = targets.reshape(targets.size // (batch * n), batch, n)[0 if last else t]
+                for k in range(batch):
+                    part = real(0.0)
+                    for j in range(n):
+                        e = h[t + 1, k, j] - target[k, j]
+                        part += e * e
+                        dh[k, j] += scale * e
+                    value += part
+            for k in range(batch):
+                for j in range(n):
+                    r, u, new, w = z[t, k, j], z[t, k, n + j], z[t, k, 2 * n + j], q[t, k, 2 * n + j]
+                    e = dh[k, j]
+                    dn = e * (one - u) * (one - new * new)
+                    du = e * (h[t, k, j] - new) * u * (one - u)
+                    dr = dn * w * r * (one - r)
+                    z[t, k, j], z[t, k, n + j], z[t, k, 2 * n + j] = dr, du, dn
+                    q[t, k, j], q[t, k, n + j], q[t, k, 2 * n + j] = dr, du, dn * r
+                    through[k, j] = e * u
+            if t:
+                np.dot(q[t], back, dh)
+                for k in range(batch):
+                    for j in range(n):
+                        dh[k, j] += through[k, j]
+        di, dm = z.reshape(rows, 3 * n), q.reshape(rows, 3 * n)
+        gx, gh = np.zeros_like(bx), np.zeros_like(bh)
+        for k in range(rows):
+            for j in range(3 * n):
+                gx[j] += di[k, j]
+                gh[j] += dm[k, j]
+        before = h[:steps].reshape(rows, n)
+        return value / targets.size, np.dot(flat.T, di), np.dot(before.T, dm), gx, gh
+
+    return lambda: both(*args)
+
+
+SUITE = suite("gru", __doc__, make, tuned, limit, gates=3, biases=2, module="GRU", quick=1)

@@ -1,0 +1,123 @@
+"""lstm: the LSTM of PyTorch (gates i, f, g, o) over (T, B, I, H); mean-square loss; gradient of all weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.model import Call, Case
+
+from suites.recurrent import objective, scan_of, sigmoid_of, suite, zeros
+
+
+def make(xp: Any, case: Case) -> Any:
+    scan, sigmoid, n = scan_of(xp), sigmoid_of(xp), case.H
+
+    def loss(xs: Any, targets: Any, wx: Any, wh: Any, b: Any) -> Any:
+        def step(carry: Any, x: Any) -> Any:
+            h, c = carry
+            z = x @ wx + h @ wh + b
+            i, f, o = sigmoid(z[:, :n]), sigmoid(z[:, n : 2 * n]), sigmoid(z[:, 3 * n :])
+            c = f * c + i * xp.tanh(z[:, 2 * n : 3 * n])
+            h = o * xp.tanh(c)
+            return (h, c), h
+
+        (last, _), outputs = scan(step, (zeros(xp, case), zeros(xp, case)), xs)
+        return objective(xp, case, last, outputs, targets)
+
+    return loss
+
+
+def tuned(xp: Any, case: Case) -> Any:
+    """The input product taken out of the loop by hand, four steps unrolled."""
+    scan, sigmoid, n = scan_of(xp), sigmoid_of(xp), case.H
+
+    def loss(xs: Any, targets: Any, wx: Any, wh: Any, b: Any) -> Any:
+        def step(carry: Any, z: Any) -> Any:
+            h, c = carry
+            z = z + h @ wh
+            i, f, o = sigmoid(z[:, :n]), sigmoid(z[:, n : 2 * n]), sigmoid(z[:, 3 * n :])
+            c = f * c + i * xp.tanh(z[:, 2 * n : 3 * n])
+            h = o * xp.tanh(c)
+            return (h, c), h
+
+        (last, _), outputs = scan(step, (zeros(xp, case), zeros(xp, case)), xs @ wx + b, unroll=4)
+        return objective(xp, case, last, outputs, targets)
+
+    return loss
+
+
+def limit(case: Case, args: tuple[Any, ...]) -> Call:
+    """Backpropagation by hand: products over all steps at once wherever the maths allows it."""
+    import numpy as np
+    from numba import njit
+
+    from suites.vectormath import OPTIONS, functions
+
+    _, tanh, logistic = functions(case.dtype)
+    last = case.loss == "last"
+    real = np.dtype(case.dtype).type
+    one = real(1.0)
+
+    @njit(**OPTIONS)
+    def both(xs: Any, targets: Any, wx: Any, wh: Any, b: Any) -> Any:
+        steps, batch, _ = xs.shape
+        n = wh.shape[0]
+        rows = steps * batch
+        flat = xs.reshape(rows, xs.shape[2])
+        z = np.dot(flat, wx).reshape(steps, batch, 4 * n)
+        h = np.empty((steps + 1, batch, n), xs.dtype)
+        c = np.empty((steps + 1, batch, n), xs.dtype)
+        s = np.empty((steps, batch, n), xs.dtype)
+        h[0] = 0
+        c[0] = 0
+        m = np.empty((batch, 4 * n), xs.dtype)
+        for t in range(steps):
+            np.dot(h[t], wh, m)
+            for k in range(batch):
+                for j in range(n):
+                    i = logistic(z[t, k, j] + m[k, j] + b[j])
+                    f = logistic(z[t, k, n + j] + m[k, n + j] + b[n + j])
+                    g = tanh(z[t, k, 2 * n + j] + m[k, 2 * n + j] + b[2 * n + j])
+                    o = logistic(z[t, k, 3 * n + j] + m[k, 3 * n + j] + b[3 * n + j])
+                    z[t, k, j], z[t, k, n + j], z[t, k, 2 * n + j], z[t, k, 3 * n + j] = i, f, g, o
+                    c[t + 1, k, j] = f * c[t, k, j] + i * g
+                    s[t, k, j] = tanh(c[t + 1, k, j])
+                    h[t + 1, k, j] = o * s[t, k, j]
+        value, scale = 0.0, real(2.0 / targets.size)
+        back = np.ascontiguousarray(wh.T)
+        dh = np.zeros((batch, n), xs.dtype)
+        dc = np.zeros((batch, n), xs.dtype)
+        for t in range(steps - 1, -1, -1):
+            if not last or t == steps - 1:
+                target = targets.reshape(targets.size // (batch * n), batch, n)[0 if last else t]
+                for k in range(batch):
+                    part = real(0.0)
+                    for j in range(n):
+                        e = h[t + 1, k, j] - target[k, j]
+                        part += e * e
+                        dh[k, j] += scale * e
+                    value += part
+            for k in range(batch):
+                for j in range(n):
+                    i, f, g, o = z[t, k, j], z[t, k, n + j], z[t, k, 2 * n + j], z[t, k, 3 * n + j]
+                    u = s[t, k, j]
+                    e = dc[k, j] + dh[k, j] * o * (one - u * u)
+                    z[t, k, j] = e * g * i * (one - i)
+                    z[t, k, n + j] = e * c[t, k, j] * f * (one - f)
+                    z[t, k, 2 * n + j] = e * i * (one - g * g)
+                    z[t, k, 3 * n + j] = dh[k, j] * u * o * (one - o)
+                    dc[k, j] = e * f
+            if t:
+                np.dot(z[t], back, dh)
+        delta = z.reshape(rows, 4 * n)
+        gb = np.zeros_like(b)
+        for k in range(rows):
+            for j in range(4 * n):
+                gb[j] += delta[k, j]
+        before = h[:steps].reshape(rows, n)
+        return value / targets.size, np.dot(flat.T, delta), np.dot(before.T, delta), gb
+
+    return lambda: both(*args)
+
+
+SUITE = suite("lstm", __doc__, make, tuned, limit, gates=4, biases=1, module="LSTM", quick=1)

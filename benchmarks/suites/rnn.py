@@ -1,0 +1,97 @@
+"""rnn: a tanh Elman network over (T, B, I, H); mean-square loss; value and gradient of all weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.model import Call, Case
+
+from suites.recurrent import objective, scan_of, suite, zeros
+
+
+def make(xp: Any, case: Case) -> Any:
+    scan = scan_of(xp)
+
+    def loss(xs: Any, targets: Any, wx: Any, wh: Any, b: Any) -> Any:
+        def step(h: Any, x: Any) -> Any:
+            h = xp.tanh(x @ wx + h @ wh + b)
+            return h, h
+
+        last, outputs = scan(step, zeros(xp, case), xs)
+        return objective(xp, case, last, outputs, targets)
+
+    return loss
+
+
+def tuned(xp: Any, case: Case) -> Any:
+    """The input product taken out of the loop by hand, four steps unrolled."""
+    scan = scan_of(xp)
+
+    def loss(xs: Any, targets: Any, wx: Any, wh: Any, b: Any) -> Any:
+        def step(h: Any, z: Any) -> Any:
+            h = xp.tanh(z + h @ wh)
+            return h, h
+
+        last, outputs = scan(step, zeros(xp, case), xs @ wx + b, unroll=4)
+        return objective(xp, case, last, outputs, targets)
+
+    return loss
+
+
+def limit(case: Case, args: tuple[Any, ...]) -> Call:
+    """Backpropagation by hand: products over all steps at once wherever the maths allows it."""
+    import numpy as np
+    from numba import njit
+
+    from suites.vectormath import OPTIONS, functions
+
+    _, tanh, _ = functions(case.dtype)
+    last = case.loss == "last"
+    real = np.dtype(case.dtype).type
+
+    @njit(**OPTIONS)
+    def both(xs: Any, targets: Any, wx: Any, wh: Any, b: Any) -> Any:
+        steps, batch, _ = xs.shape
+        hidden = wh.shape[0]
+        rows = steps * batch
+        flat = xs.reshape(rows, xs.shape[2])
+        z = np.dot(flat, wx).reshape(steps, batch, hidden)
+        h = np.empty((steps + 1, batch, hidden), xs.dtype)
+        h[0] = 0
+        m = np.empty((batch, hidden), xs.dtype)
+        for t in range(steps):
+            np.dot(h[t], wh, m)
+            for i in range(batch):
+                for j in range(hidden):
+                    h[t + 1, i, j] = tanh(z[t, i, j] + m[i, j] + b[j])
+        d, value = z, 0.0
+        scale = real(2.0 / targets.size)
+        back = np.ascontiguousarray(wh.T)
+        m[:] = 0
+        for t in range(steps - 1, -1, -1):
+            if not last or t == steps - 1:
+                target = targets.reshape(targets.size // (batch * hidden), batch, hidden)[0 if last else t]
+                for i in range(batch):
+                    part = real(0.0)
+                    for j in range(hidden):
+                        e = h[t + 1, i, j] - target[i, j]
+                        part += e * e
+                        m[i, j] += scale * e
+                    value += part
+            for i in range(batch):
+                for j in range(hidden):
+                    d[t, i, j] = m[i, j] * (real(1.0) - h[t + 1, i, j] * h[t + 1, i, j])
+            if t:
+                np.dot(d[t], back, m)
+        delta = d.reshape(rows, hidden)
+        gb = np.zeros_like(b)
+        for i in range(rows):
+            for j in range(hidden):
+                gb[j] += delta[i, j]
+        before = h[:steps].reshape(rows, hidden)
+        return value / targets.size, np.dot(flat.T, delta), np.dot(before.T, delta), gb
+
+    return lambda: both(*args)
+
+
+SUITE = suite("rnn", __doc__, make, tuned, limit, gates=1, biases=1, module="RNN")

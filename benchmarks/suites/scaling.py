@@ -1,0 +1,43 @@
+"""scaling: time against steps, batch and width of the RNN, and against n of Rosenbrock's function; exponents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.model import Builder, Call, Case, Suite
+
+from suites import rnn, rosen
+
+BASE = {"T": 50, "B": 8, "I": 4, "H": 32}
+SWEEPS = {"T": (50, 100, 200, 400, 800), "B": (1, 4, 16, 64, 256), "H": (16, 32, 64, 128, 256)}
+QUICK = {"T": (5, 10)}
+PEERS = ("wengert", "jax", "torch", "limit")
+
+
+def cases(quick: bool) -> list[Case]:
+    found = []
+    for key, values in (QUICK if quick else SWEEPS).items():
+        for v in values:
+            params = BASE | {key: v, "loss": "all", "of": "rnn"}
+            found.append(Case(f"rnn {key}={v}", params, "float64", sweep=f"rnn {key}"))
+    for n in (100, 1000) if quick else (1000, 10_000, 100_000, 1_000_000):
+        found.append(Case(f"rosen n={n}", {"n": n, "loop": False, "of": "rosen"}, sweep="rosen n"))
+    return found
+
+
+def _suite(case: Case) -> Suite:
+    return rnn.SUITE if case.of == "rnn" else rosen.SUITE
+
+
+def inputs(case: Case) -> tuple[Any, ...]:
+    return _suite(case).inputs(case)
+
+
+def _builder(peer: str) -> Builder:
+    def build(case: Case, args: tuple[Any, ...]) -> Call:
+        return _suite(case).builders[peer](case, args)
+
+    return build
+
+
+SUITE = Suite("scaling", __doc__, cases, inputs, {peer: _builder(peer) for peer in PEERS})

@@ -1,0 +1,1 @@
+"""Loops over time: the scan op, its adjoint (backpropagation through time), and the public `scan`."""

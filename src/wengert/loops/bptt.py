@@ -1,0 +1,165 @@
+"""Backpropagation through time: the adjoint of a scan is a scan in the other direction over its step's adjoint.
+
+The forward scan is made to stack, one slice a step, the values that the adjoint of the step needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wengert.loops.op import SCAN
+from wengert.record.recorder import Recorder, recording
+from wengert.record.tracer import Tracer
+from wengert.shapes import aval
+from wengert.tape import Tape
+from wengert.transform.adjoint import Walk, add, pull_back, zeros
+
+
+def adjoint(walk: Walk, at: int, z_bars: list[int | None]) -> list[int | None]:
+    """Append the reverse scan; per operand its adjoint. The forward scan learns to stack what it needs."""
+    recorder, source = walk.recorder, walk.source
+    _, _, ins, params = source.instructions[at]
+    index, n_const, n_carry, length, reverse = params
+    body = source.subtapes[index]
+    wanted = _active_inputs(body, n_const, n_carry, [s in walk.active for s in ins])
+    back = _Reverse(recorder, body, n_const, n_carry, z_bars, wanted)
+    stacks = [walk.primal(s) for s in back.stack(source, at)]
+    operands = back.constant_operands(walk, ins) + back.carry_init(z_bars) + stacks
+    operands += [s for k in back.y_used if (s := z_bars[n_carry + k]) is not None]
+    recorder.subtapes.append(back.tape)
+    new = (len(recorder.subtapes) - 1, len(back.constants), len(back.carried), length, int(not reverse))
+    whats = SCAN.infer([recorder.avals[s] for s in operands], (back.tape, *new[1:]))
+    found = recorder.emit_many(SCAN, tuple(operands), new, whats)
+    return back.increments(found, len(ins))
+
+
+def _active_inputs(body: Tape, n_const: int, n_carry: int, given: list[bool]) -> set[int]:
+    """Body inputs that an adjoint flows to: the active operands, and carries that come to depend on them."""
+    wanted = {s for s, on in zip(body.inputs, given, strict=True) if on and body.avals[s].is_float}
+    carries = body.inputs[n_const : n_const + n_carry]
+    while True:
+        reached = set(wanted)
+        for _, outs, ins, _ in body.instructions:
+            if not reached.isdisjoint(ins):
+                reached.update(s for s in outs if body.avals[s].is_float)
+        more = {c for c, out in zip(carries, body.outputs, strict=False) if out in reached} - wanted
+        if not more:
+            return wanted
+        wanted |= more
+
+
+class _Reverse:
+    """The body of the reverse scan: one step of the adjoint.
+
+    Its carry is the adjoints of the forward carry and of the loop's constants (which add up over time); its
+    x are the values stacked by the forward scan and the adjoints of ys; its y are the adjoints of xs.
+    """
+
+    def __init__(
+        self, outer: Recorder, body: Tape, n_const: int, n_carry: int, z_bars: list[int | None], wanted: set[int]
+    ) -> None:
+        self.outer, self.body, self.n_const, self.n_carry = outer, body, n_const, n_carry
+        inputs, outputs = body.inputs, body.outputs
+        # The body as a recorder: the adjoint's step is its child, so what it uses of the body it lifts.
+        self.replayed = _recorder_of(body, outer)
+        step = Recorder(self.replayed, f"{body.name}'")
+        step.derivatives = outer.derivatives
+        self.carries = [k for k in range(n_carry) if inputs[n_const + k] in wanted]
+        self.consts = [k for k in range(n_const) if inputs[k] in wanted]
+        self.xs = [k for k in range(n_const + n_carry, len(inputs)) if inputs[k] in wanted]
+        self.y_used = [k for k in range(len(outputs) - n_carry) if z_bars[n_carry + k] is not None]
+        self.carried = [inputs[n_const + k] for k in self.carries] + [inputs[k] for k in self.consts]
+        bars_in = [step.input(body.avals[s]) for s in self.carried]
+        ys_in = [step.input(body.avals[outputs[n_carry + k]]) for k in self.y_used]
+        with recording(step):
+            bars: dict[int, int] = {}
+            given = [outputs[k] for k in self.carries] + [outputs[n_carry + k] for k in self.y_used]
+            for slot, tracer in zip(given, [*bars_in[: len(self.carries)], *ys_in], strict=True):
+                add(step, bars, slot, tracer.slot)
+            out = self._adjoints(step, bars, bars_in, [s for s in inputs if s in wanted])
+        self.constants = [t for t in step.lifts if not self._differs(t)]
+        stacked = [t for t in step.lifts if self._differs(t)]
+        self.needs = [t.slot for t in stacked]
+        slots = [step.lift(t) for t in self.constants] + [t.slot for t in bars_in]
+        slots += [step.lift(t) for t in stacked] + [t.slot for t in ys_in]
+        self.tape = body_tape(step, slots, out)
+
+    def _adjoints(self, step: Recorder, bars: dict[int, int], bars_in: list[Tracer], wrt: list[int]) -> list[int]:
+        """Slots of the step's results: adjoints of the carry, sums for the constants, adjoints of x."""
+        body = self.body
+        found = pull_back(step, 0, len(body.instructions), bars, wrt, self.replayed)
+        adjoint = dict(zip(wrt, found, strict=True))
+
+        def bar(slot: int) -> int:
+            got = adjoint[slot]
+            return zeros(step, body.avals[slot]) if got is None else got
+
+        out = [bar(body.inputs[self.n_const + k]) for k in self.carries]
+        for k, tracer in zip(self.consts, bars_in[len(self.carries) :], strict=True):
+            total = {k: tracer.slot}
+            if (increment := adjoint[body.inputs[k]]) is not None:
+                add(step, total, k, increment)
+            out.append(total[k])
+        return out + [bar(body.inputs[k]) for k in self.xs]
+
+    def _differs(self, tracer: Tracer) -> bool:
+        """Whether a value differs from step to step (else it is one of the loop's constants)."""
+        return tracer.recorder is self.replayed and tracer.slot not in self.body.inputs[: self.n_const]
+
+    def constant_operands(self, walk: Walk, ins: Sequence[int]) -> list[int]:
+        """Slots around the loop for the reverse step's constants."""
+        inside, replayed = self.body.inputs, self.replayed
+        return [
+            walk.primal(ins[inside.index(t.slot)]) if t.recorder is replayed else self.outer.lift(t)
+            for t in self.constants
+        ]
+
+    def carry_init(self, z_bars: list[int | None]) -> list[int]:
+        """Adjoints that the reverse scan starts from: those of the final carry, and zeros."""
+        given = [z_bars[k] for k in self.carries] + [None] * len(self.consts)
+        whats = [self.body.avals[s] for s in self.carried]
+        return [zeros(self.outer, what) if bar is None else bar for bar, what in zip(given, whats, strict=True)]
+
+    def stack(self, source: Recorder, at: int) -> list[int]:
+        """Slots with all steps' values of what the reverse step needs, added to the forward scan's results."""
+        op, outs, ins, params = source.instructions[at]
+        index, n_const, n_carry, length, _ = params
+        body, first_x = self.body, n_const + n_carry
+        extra, results, slots = list(body.outputs), list(outs), []
+        for s in self.needs:
+            if s in body.inputs[first_x:]:
+                slots.append(ins[body.inputs.index(s)])
+                continue
+            if s not in extra[n_carry:]:
+                what = self.replayed.avals[s]
+                extra.append(s)
+                results.append(source.new(aval(what.dtype, (length, *what.shape))))
+            slots.append(results[n_carry + extra[n_carry:].index(s)])
+        source.subtapes[index] = body_tape(self.replayed, body.inputs, extra)
+        source.instructions[at] = (op, tuple(results), ins, params)
+        return slots
+
+    def increments(self, found: Sequence[int], n: int) -> list[int | None]:
+        """Results of the reverse scan, sorted by the forward scan's operands."""
+        places = [self.n_const + k for k in self.carries] + self.consts + self.xs
+        in_order: list[int | None] = [None] * n
+        for place, slot in zip(places, found, strict=True):
+            in_order[place] = slot
+        return in_order
+
+
+def _recorder_of(body: Tape, outer: Recorder) -> Recorder:
+    replayed = Recorder(outer, body.name)
+    replayed.instructions, replayed.avals = list(body.instructions), list(body.avals)
+    replayed.lines, replayed.inputs = list(body.lines), list(body.inputs)
+    replayed.subtapes = list(body.subtapes)
+    return replayed
+
+
+def body_tape(step: Recorder, inputs: Sequence[int], outputs: Sequence[int]) -> Tape:
+    return Tape(
+        step.instructions, step.avals, inputs, outputs, lines=step.lines, subtapes=step.subtapes, name=step.name
+    )
+
+
+SCAN.adjoint = adjoint  # type: ignore[method-assign]
