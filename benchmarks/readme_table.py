@@ -15,13 +15,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
-
 from harness.peers import PEERS
 from harness.stats import round_to
 from harness.table import amount, grouped, ours
 
+HERE = Path(__file__).resolve().parent
 START, END = "<!-- benchmark table -->", "<!-- end benchmark table -->"
 COLUMNS = ("jax", "jax-tuned", "torch", "torch-compile", "autograd", "casadi", "pytensor", "limit")
 

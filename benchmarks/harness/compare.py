@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.peers import OURS
 from harness.stats import Spread, ratio, round_to, verdict
 
 
@@ -48,5 +49,7 @@ def show(found: Sequence[Change], console: Any) -> None:
         span = f"{round_to(c.change.q1)} .. {round_to(c.change.q3)}"
         table.add_row(f"{c.suite}: {c.case}", c.peer, round_to(c.change.median), span, c.verdict, style=style)
     console.print(table)
-    slower = [c for c in found if c.verdict == "slower" and c.peer in ("wengert", "unjitted")]
-    console.print(f"{len(slower)} of wengert's figures are slower beyond the spread")
+    slower = [c for c in found if c.verdict == "slower" and c.peer in OURS]
+    console.print(
+        f"wengert is slower beyond the spread in {len(slower)} of {sum(c.peer in OURS for c in found)} figures"
+    )

@@ -8,12 +8,11 @@ from typing import Any
 
 from harness.agree import disagreements
 from harness.model import Case, NotHere, Suite
-from harness.peers import PEERS, installed
+from harness.peers import OURS, PEERS, installed
 from harness.pool import Pool, Remote, WorkerError
 from harness.stats import Spread, break_even, rounds_for, spread
 
 REFERENCE = ("limit", "autograd", "jax", "torch", "wengert")
-OURS = ("wengert", "unjitted")
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ PEERS = {
         Peer("wengert", "wengert", "wengert"),
         Peer("unjitted", "wengert, no jit", "wengert"),
         Peer("jax", "JAX", "jax"),
-        Peer("jax-tuned", "JAX, hand-tuned", "jax"),
+        Peer("jax-tuned", "JAX, hand-tuned", "jax", ponderous=True),
         Peer("torch", "PyTorch", "torch"),
         Peer("torch-compile", "torch.compile", "torch", slow=True, ponderous=True),
         Peer("autograd", "autograd", "autograd"),
@@ -43,6 +43,9 @@ PEERS = {
         Peer("limit", "by hand", "numba"),
     )
 }
+
+OURS = ("wengert", "unjitted")
+"""The peers that are wengert."""
 
 
 @cache

@@ -34,7 +34,8 @@ def plot(results: Sequence[dict[str, Any]], path: str) -> None:
         axis.set_title(f"{suite} over {sweep}" if sweep else suite)
         axis.set_yscale("log")
         axis.set_ylabel("MB" if rows[0]["unit"] == "MB" else "seconds")
-        axis.legend(fontsize=7)
+    handles = {label: h for axis in axes.flat for h, label in zip(*axis.get_legend_handles_labels())}
+    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=min(5, len(handles)))
     figure.savefig(path, dpi=120)
     plt.close(figure)
 

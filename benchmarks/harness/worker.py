@@ -48,7 +48,10 @@ class Worker:
 
     def hello(self) -> dict[str, Any]:
         """Import the peer, bring its machinery up with a trivial function, and say what was found."""
-        return {"threads": warm_up(self.peer, self.threads, self.compile_events)}
+        facts = {"threads": warm_up(self.peer, self.threads, self.compile_events)}
+        gc.collect()
+        gc.freeze()  # what the libraries hold is not searched again before every turn
+        return facts
 
     def blas(self) -> list[str]:
         """Every BLAS that is loaded by now."""

@@ -126,4 +126,4 @@ def limit(case: Case, args: tuple[Any, ...]) -> Call:
     return lambda: both(*args)
 
 
-SUITE = suite("gru", __doc__, make, tuned, limit, gates=3, biases=2, module="GRU", quick=1)
+SUITE = suite("gru", __doc__, make, tuned, limit, gates=3, biases=2, module="GRU")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -74,11 +75,12 @@ def casadi(case: Case, args: tuple[Any, ...]) -> Call:
     return casadi_buffer(f, args, [np.zeros(1), np.zeros(2), np.zeros(4)])
 
 
-def limit(case: Case, args: tuple[Any, ...]) -> Call:
-    """The discrete adjoint by hand, stages recomputed."""
+@cache
+def adjoint(steps: int) -> Any:
+    """The discrete adjoint by hand, stages kept."""
     from numba import njit
 
-    steps, h = case.steps, H
+    h = H
 
     @njit(error_model="numpy", inline="always")
     def rate(x: float, y: float, p: Any) -> Any:
@@ -123,6 +125,11 @@ def limit(case: Case, args: tuple[Any, ...]) -> Call:
             u, v = u + a1 + a2 + a3 + a4, v + b1 + b2 + b3 + b4
         return x * x + y * y, np.array([u, v]), g
 
+    return both
+
+
+def limit(case: Case, args: tuple[Any, ...]) -> Call:
+    both = adjoint(case.steps)
     return lambda: both(*args)
 
 

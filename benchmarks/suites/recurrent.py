@@ -109,14 +109,14 @@ def torch_builder(module_name: str, biases: int) -> Builder:
 
 
 def suite(
-    name: str, about: str, make: Any, tuned: Any, limit: Builder, gates: int, biases: int, module: str, quick: int = 2
+    name: str, about: str, make: Any, tuned: Any, limit: Builder, gates: int, biases: int, module: str, quick: int = 0
 ) -> Suite:
     """A recurrent suite from its cell: `make` as users write it, `tuned` as a JAX expert would."""
     wrt = range(2, 4 + biases)
     builders = numpy_like(make, wrt)
     builders["jax-tuned"] = numpy_like(tuned, wrt)["jax"]
     builders |= {"torch": torch_builder(module, biases), "limit": limit}
-    return Suite(name, about, lambda q: cases(q)[-quick:] if q else cases(q), inputs(gates, biases), builders)
+    return Suite(name, about, lambda q: cases(q)[quick : quick + 1] if q else cases(q), inputs(gates, biases), builders)
 
 
 def objective(xp: Any, case: Case, last: Any, outputs: Any, targets: Any) -> Any:

@@ -11,7 +11,7 @@ from harness.model import Builder, Call, Case, NotHere, Suite
 
 def cases(quick: bool) -> list[Case]:
     if quick:
-        return [Case("loop n=100", {"n": 100, "loop": True}), Case("vector n=1000", {"n": 1000, "loop": False})]
+        return [Case("loop n=30", {"n": 30, "loop": True}), Case("vector n=1000", {"n": 1000, "loop": False})]
     return [
         Case("loop n=1e3", {"n": 1000, "loop": True}),
         Case("vector n=1e3", {"n": 1000, "loop": False}),

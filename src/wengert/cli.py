@@ -134,8 +134,8 @@ def _train(options: argparse.Namespace) -> int:
     )
     if not options.quiet:
         console.print(
-            f"adding problem, {settings.seq_len} steps: Elman network, {settings.hidden} hidden units, {settings.dtype}; "
-            f"always answering 1 has a mean squared error of {tasks.TRIVIAL_ADDING:.3f}"
+            f"adding problem, {settings.seq_len} steps: Elman network, {settings.hidden} hidden units, "
+            f"{settings.dtype}; always answering 1 has a mean squared error of {tasks.TRIVIAL_ADDING:.3f}"
         )
     display = None if options.quiet else _Display(console, settings.steps)
     live = display.bar if display is not None and console.is_terminal else nullcontext()

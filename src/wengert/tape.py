@@ -134,7 +134,7 @@ class Tape:
         rows: list[tuple[str, str]] = []
         for s in self.inputs:
             rows.append((f"%{s} = input : {self.avals[s]}", ""))
-        for s, array in self.captured:
+        for s, _ in self.captured:
             rows.append((f"%{s} = captured : {self.avals[s]}", ""))
         for s, value in self.consts:
             shown = value if np.ndim(value) == 0 else f"array{np.shape(value)}"
@@ -182,18 +182,36 @@ class Tape:
             if found.shape != wanted.shape or found.dtype.newbyteorder("=") != wanted.dtype:
                 raise TapeError(f"%{slot} is {wanted}, its array {found.dtype}{list(found.shape)}")
         for k, (op, outs, ins, params) in enumerate(self.instructions):
-            text = self.line(k)
+            text = f"instruction {k} ({op.name})"
             for slot in ins:
                 read(slot, text)
             for slot in outs:
                 write(slot, text)
-            found_avals = op.infer([self.avals[s] for s in ins], self._with_subtape(op, params))
-            if tuple(found_avals) != tuple(self.avals[s] for s in outs):
-                raise TapeError(f"{text}: the op's result is {list(found_avals)}")
+            self._verify_types(k, op, outs, ins, params)
         for slot in self.outputs:
             read(slot, "return")
         for sub in self.subtapes:
             sub.verify()
 
-    def _with_subtape(self, op: Op, params: Params) -> Any:
-        return (self.subtapes[params[0]], *params[1:]) if getattr(op, "has_body", False) else params
+    def _verify_types(self, k: int, op: Op, outs: Slots, ins: Slots, params: Params) -> None:
+        text = f"{self.line(k)}: "
+        if op.n_in is not None and len(ins) != op.n_in:
+            raise TapeError(f"{text}{op.name} takes {op.n_in} operands, not {len(ins)}")
+        avals = [self.avals[s] for s in ins]
+        try:
+            found = op.infer(avals, self.resolved(op, params))
+        except (IndexError, ValueError, TypeError) as error:
+            raise TapeError(f"{text}{error}") from error
+        wrong = op.check(avals, params)
+        if wrong:
+            raise TapeError(f"{text}{wrong}")
+        if tuple(found) != tuple(self.avals[s] for s in outs):
+            raise TapeError(f"{text}the result of {op.name} is {list(found)}")
+
+    def resolved(self, op: Op, params: Params) -> Any:
+        """Parameters with the number of a sub-tape replaced by the sub-tape itself."""
+        if not op.has_body:
+            return params
+        if not 0 <= params[0] < len(self.subtapes):
+            raise TapeError(f"{op.name} refers to body {params[0]}, but there are {len(self.subtapes)}")
+        return (self.subtapes[params[0]], *params[1:])

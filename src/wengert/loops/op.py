@@ -83,12 +83,15 @@ class Scan(Op):
     """carry, ys = scan(step, carry, xs); see the module for operands and parameters."""
 
     name = "scan"
+    n_in = None
     n_out = 2
     has_body = True
 
     def infer(self, avals: Sequence[Aval], params: Any) -> tuple[Aval, ...]:
         body, n_const, n_carry, length, _ = params
         whats = [body.avals[s] for s in body.outputs]
+        if len(avals) != len(body.inputs):
+            raise ShapeError(f"scan: {len(avals)} operands for a body with {len(body.inputs)} inputs")
         for k, (given, slot) in enumerate(zip(avals, body.inputs, strict=True)):
             wanted = body.avals[slot]
             if k >= n_const + n_carry:

@@ -38,6 +38,7 @@ class Elementwise(Op):
     def __init__(self, name: str, args: str, formula: str, pulls: Sequence[str], ufunc: str, domain: str):
         self.name = name
         self.args = tuple(args.split())
+        self.n_in = len(self.args)
         self.formula = formula
         self.pulls = tuple(pulls)
         self.ufunc = getattr(np, ufunc) if ufunc and ufunc != "expit" else None

@@ -26,6 +26,7 @@ class Guard(Op):
     """No result; operands are a value and the constant that it must equal, bit for bit."""
 
     name = "guard"
+    n_in = 2
     n_out = 0
 
     def infer(self, avals: Sequence[Aval], params: Params) -> tuple[Aval, ...]:

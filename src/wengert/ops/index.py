@@ -68,6 +68,9 @@ class Index(Op):
         shape, _, _ = view_of(avals[0].shape, (0,) * avals[0].ndim, params)
         return (aval(avals[0].dtype, shape),)
 
+    def check(self, avals: Sequence[Aval], params: Params) -> str:
+        return _out_of_range(avals[0].shape, params)
+
     def forward(self, operands: Sequence[Any], params: Params) -> Any:
         return operands[0][numpy_index(params)]
 
@@ -77,6 +80,17 @@ class Index(Op):
 
     def describe(self, params: Params) -> str:
         return describe_index(params)
+
+
+def _out_of_range(shape: Shape, params: Params) -> str:
+    picks = [item for item in items(params) if item[0] != NEW]
+    if len(picks) != len(shape):
+        return f"{len(picks)} axes are indexed of {len(shape)}"
+    for n, (kind, start, step, count) in zip(shape, picks, strict=True):
+        last = start + step * (count - 1) if kind == SLICE else start
+        if not (kind == SLICE and count == 0) and not (0 <= start < n and 0 <= last < n):
+            return f"index out of range for an axis of length {n}"
+    return ""
 
 
 def describe_index(params: Params) -> str:
@@ -95,6 +109,7 @@ class IndexAdd(Op):
     """The transpose of `Index`: acc with u added to acc[...]; may overwrite acc."""
 
     name = "index_add"
+    n_in = 2
 
     def infer(self, avals: Sequence[Aval], params: Params) -> tuple[Aval, ...]:
         return (avals[0],)
@@ -165,6 +180,7 @@ class Gather(Op):
     """z = np.take(x, idx, axis). Parameter: the axis."""
 
     name = "gather"
+    n_in = 2
 
     def infer(self, avals: Sequence[Aval], params: Params) -> tuple[Aval, ...]:
         x, idx = avals
@@ -189,6 +205,7 @@ class ScatterAdd(Op):
     """The transpose of `Gather`: acc with u[..., k, ...] added at idx[k], repeats summed; may overwrite acc."""
 
     name = "scatter_add"
+    n_in = 3
 
     def infer(self, avals: Sequence[Aval], params: Params) -> tuple[Aval, ...]:
         return (avals[0],)

@@ -18,6 +18,7 @@ class Concatenate(Op):
     """Operands of one dtype laid end to end. Parameter: the axis."""
 
     name = "concatenate"
+    n_in = None
 
     def infer(self, avals: Sequence[Aval], params: Params) -> tuple[Aval, ...]:
         axis, first = params[0], avals[0].shape

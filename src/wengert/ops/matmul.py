@@ -28,7 +28,8 @@ def kernel(ins, addr, n):
             b += at * ins[15 + 2 * nd + j]
             rest = up
         z = addr[ins[3]] + t * ins[9] * ins[10] * {size}
-        gemm{size}(ins[6], ins[8], ins[7], ins[10], ins[9], ins[11], {kind}(1), b, ins[13], a, ins[12], {kind}(0), z, ins[10])
+        m, n_, k = ins[9], ins[10], ins[11]
+        gemm{size}(ins[6], ins[8], ins[7], n_, m, k, {kind}(1), b, ins[13], a, ins[12], {kind}(0), z, n_)
     return 0
 """
 
@@ -71,6 +72,7 @@ class Matmul(Op):
     """z[..., i, j] = sum over k of a[..., i, k] b[..., k, j]; both operands have at least two axes."""
 
     name = "matmul"
+    n_in = 2
 
     def infer(self, avals: Sequence[Aval], params: Params) -> tuple[Aval, ...]:
         a, b = avals

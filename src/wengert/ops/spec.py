@@ -79,11 +79,19 @@ class Op:
 
     name: str
     code: int = -1
+    n_in: int | None = 1
+    """How many operands; None for any number."""
     n_out = 1
+    has_body = False
+    """Whether the first parameter is the number of a sub-tape."""
 
     def infer(self, avals: Sequence[Aval], params: Params) -> tuple[Aval, ...]:
         """Dtype and shape of every result."""
         raise NotImplementedError
+
+    def check(self, avals: Sequence[Aval], params: Params) -> str:
+        """What is wrong with the parameters; "" if nothing is. For `Tape.verify`: rules never emit such."""
+        return ""
 
     def forward(self, operands: Sequence[Any], params: Params) -> Any:
         """The value, in plain NumPy."""

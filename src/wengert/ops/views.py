@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,9 @@ class Reshape(Op):
     def infer(self, avals: Sequence[Aval], params: Params) -> tuple[Aval, ...]:
         return (aval(avals[0].dtype, params),)
 
+    def check(self, avals: Sequence[Aval], params: Params) -> str:
+        return "" if math.prod(params) == avals[0].size else f"{avals[0].size} elements do not fill {params}"
+
     def forward(self, operands: Sequence[Any], params: Params) -> Any:
         return np.reshape(operands[0], params)
 
@@ -38,6 +42,9 @@ class Transpose(Op):
 
     def infer(self, avals: Sequence[Aval], params: Params) -> tuple[Aval, ...]:
         return (aval(avals[0].dtype, tuple(avals[0].shape[k] for k in params)),)
+
+    def check(self, avals: Sequence[Aval], params: Params) -> str:
+        return "" if sorted(params) == list(range(avals[0].ndim)) else f"{params} is not an order of the axes"
 
     def forward(self, operands: Sequence[Any], params: Params) -> Any:
         return np.transpose(operands[0], params)

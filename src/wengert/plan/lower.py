@@ -256,8 +256,8 @@ class Scope:
                 key = (op, what, *[avals[s] for s in operands])
                 kernel = _ADDRESSES.get(key)
                 if kernel is None:
-                    kernel = _ADDRESSES[key] = _address(op, key[2:], what)
-                if kernel and not any([steps[s] for s in operands]):
+                    kernel = _ADDRESSES[key] = _address(op, tuple(avals[s] for s in operands), what)
+                if kernel and not any([steps[s] for s in operands]):  # noqa: C419
                     place[out] = layout.take(what)
                     owned.add(out)
                     code += (kernel, 4 + len(operands), what.size, out, *operands)
@@ -272,9 +272,7 @@ class Scope:
                     self.pinned.add(number[s])
                     if s in carry_of:
                         self.carry_of[number[s]] = carry_of[s]
-            if getattr(op, "has_body", False):
-                params = (tape.subtapes[params[0]], *params[1:])  # type: ignore[assignment]
-            op.lower(self, results, operands, params)
+            op.lower(self, results, operands, tape.resolved(op, params))
             if self.temps:
                 self._drop_temps()
             for s in (*operands, *results):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
@@ -21,13 +22,13 @@ def getitem(x: Tracer, key: Any) -> Any:
     if type(key) is int and x.aval.shape:  # the item of a Python loop
         n, *rest = x.aval.shape
         if -n <= key < n:
-            params = (TAKE, key % n, 0, 0)
+            item: tuple[int, ...] = (TAKE, key % n, 0, 0)
             for m in rest:
-                params += (SLICE, 0, 1, m)
+                item += (SLICE, 0, 1, m)
             recorder = thread.active or required(x)
             slot = x.slot if x.recorder is recorder else recorder.lift(x)
             what = aval(x.aval.dtype, tuple(rest))
-            return Tracer(recorder, recorder.emit(INDEX, (slot,), params, what), what)
+            return Tracer(recorder, recorder.emit(INDEX, (slot,), item, what), what)
     return _general(x, key)
 
 
@@ -131,7 +132,7 @@ def _gather(x: Any, arrays: list[tuple[int, Any]], apart: bool) -> Any:
     rest = [k for k in range(x.ndim) if k not in axes]
     x = np.transpose(x, (*rest[:first], *axes, *rest[first:]))
     lengths = x.shape[first : first + len(axes)]
-    merged = x.reshape(x.shape[:first] + (int(np.prod(lengths)),) + x.shape[first + len(axes) :])
+    merged = x.reshape((*x.shape[:first], math.prod(lengths), *x.shape[first + len(axes) :]))
     index: Any = None
     for (_, array), n in zip(arrays, lengths, strict=True):
         wrapped = _wrapped(x, array, n)

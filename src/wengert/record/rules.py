@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from wengert.errors import NoRuleError, ShapeError, at_user
-from wengert.ops.elementwise import BY_NAME, CAST
+from wengert.ops.elementwise import CAST
 from wengert.ops.join import CONCATENATE
 from wengert.ops.matmul import MATMUL
 from wengert.ops.reduce import MAX, MIN, SUM, sum_dtype
-from wengert.ops.spec import Op, bind
+from wengert.ops.spec import BY_NAME, Op, bind
 from wengert.ops.views import BROADCAST, RESHAPE, TRANSPOSE
 from wengert.record.indexing import getitem
 from wengert.record.recorder import result_dtype
@@ -36,7 +36,8 @@ def rule(*functions: Any) -> Callable[[Rule], Rule]:
 
 
 def _traced(x: Any) -> Tracer:
-    return x if type(x) is Tracer else current().operand(x)
+    """An operand as NumPy's functions see it: as an array, also where it was a Python number."""
+    return _strong(x if type(x) is Tracer else current().operand(x))
 
 
 def _cast(x: Tracer, dtype: np.dtype[Any]) -> Tracer:
@@ -46,10 +47,10 @@ def _cast(x: Tracer, dtype: np.dtype[Any]) -> Tracer:
     return found
 
 
-def _promoted(values: Sequence[Any]) -> list[Tracer]:
-    """Operands brought to their common dtype."""
+def _promoted(values: Sequence[Any], dtype: Any = None) -> list[Tracer]:
+    """Operands brought to their common dtype, or to the one that was asked for."""
     found = [_traced(v) for v in values]
-    common = result_dtype(*(v.kind if isinstance(v.kind, type) else v.dtype for v in found))
+    common = result_dtype(*(v.dtype for v in found)) if dtype is None else supported(np.dtype(dtype))
     return [_cast(v, common) for v in found]
 
 
@@ -59,8 +60,7 @@ RULES["getitem"] = getitem
 @rule("astype")
 def _astype(x: Tracer, dtype: Any) -> Any:
     wanted = supported(np.dtype(dtype))
-    found = _cast(x, wanted)
-    return _strong(found) if found is x else found
+    return _cast(_strong(x), wanted)
 
 
 def _strong(x: Tracer) -> Tracer:
@@ -72,7 +72,7 @@ def _strong(x: Tracer) -> Tracer:
 
 
 def _reduce(op: Op, x: Any, axis: Any, keepdims: Any, dtype: Any = None) -> Any:
-    x = _strong(_traced(x))
+    x = _traced(x)
     if dtype is not None:
         x = _cast(x, supported(np.dtype(dtype)))
     axes = normal_axes(axis, x.ndim)
@@ -111,7 +111,7 @@ def _mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims
 
 @rule(np.var)
 def _var(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: Any = False) -> Any:
-    a = _strong(_traced(a))
+    a = _traced(a)
     if dtype is not None or not a.aval.is_float:
         a = _cast(a, supported(np.dtype(dtype or np.float64)))
     centred = a - _mean(a, axis, keepdims=True)
@@ -139,7 +139,7 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
 @rule(np.prod)
 def _prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False) -> Any:
     """A tree of products: its adjoint needs no division, so zeros are exact, to any order."""
-    a = _strong(_traced(a))
+    a = _traced(a)
     a = _cast(a, supported(np.dtype(dtype)) if dtype is not None else sum_dtype(a.dtype))
     axes = normal_axes(axis, a.ndim)
     keep = keepdims is not np._NoValue and bool(keepdims)
@@ -264,7 +264,7 @@ def _atleast_1d(a: Any) -> Any:
 
 @rule(np.concatenate)
 def _concatenate(arrays: Any, axis: Any = 0, out: Any = None, *, dtype: Any = None, casting: str = "") -> Any:
-    parts = _promoted(list(arrays))
+    parts = _promoted(list(arrays), dtype)
     if axis is None:
         parts, axis = [_ravel(p) for p in parts], 0
     if not parts[0].ndim:
@@ -278,18 +278,19 @@ def _stack(arrays: Any, axis: Any = 0, out: Any = None, *, dtype: Any = None, ca
     if len({p.shape for p in parts}) > 1:
         listed = ", ".join(str(p.shape) for p in parts)
         raise ShapeError(at_user(f"stack: all input arrays must have the same shape; shapes are {listed}"))
-    return _concatenate([_expand_dims(p, normal_axis(axis, p.ndim + 1)) for p in parts], axis)
+    return _concatenate([_expand_dims(p, normal_axis(axis, p.ndim + 1)) for p in parts], axis, dtype=dtype)
 
 
 @rule(np.vstack)
-def _vstack(tup: Any, **options: Any) -> Any:
-    return _concatenate([p if (p := _traced(a)).ndim > 1 else _reshape(p, (1, -1)) for a in tup], 0)
+def _vstack(tup: Any, *, dtype: Any = None, casting: str = "") -> Any:
+    rows = [p if (p := _traced(a)).ndim > 1 else _reshape(p, (1, -1)) for a in tup]
+    return _concatenate(rows, 0, dtype=dtype)
 
 
 @rule(np.hstack)
-def _hstack(tup: Any, **options: Any) -> Any:
+def _hstack(tup: Any, *, dtype: Any = None, casting: str = "") -> Any:
     parts = [_atleast_1d(a) for a in tup]
-    return _concatenate(parts, 0 if parts[0].ndim == 1 else 1)
+    return _concatenate(parts, 0 if parts[0].ndim == 1 else 1, dtype=dtype)
 
 
 @rule(np.where)
@@ -304,7 +305,7 @@ def _where(condition: Any, *choices: Any) -> Any:
 
 @rule(np.clip)
 def _clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, min: Any = None, max: Any = None) -> Any:
-    a = _strong(_traced(a))
+    a = _traced(a)
     low, high = a_min if min is None else min, a_max if max is None else max
     if low is None and high is None:
         return a
@@ -347,7 +348,7 @@ def _dot(a: Any, b: Any, out: Any = None) -> Any:
         return x * y
     if y.ndim <= 2:
         return _matmul(x, y)
-    flat = np.moveaxis(y, -2, 0).reshape((y.shape[-2], -1))  # type: ignore[arg-type]
+    flat = _moveaxis(y, -2, 0).reshape((y.shape[-2], -1))
     return _matmul(x, flat).reshape((*x.shape[:-1], *y.shape[:-2], y.shape[-1]))
 
 
@@ -368,8 +369,10 @@ def _outer(a: Any, b: Any, out: Any = None) -> Any:
 def _filled(a: Any, value: Any, dtype: Any, shape: Any) -> Any:
     a = _traced(a)
     kind = supported(np.dtype(dtype)) if dtype is not None else a.dtype
+    if type(value) in (int, float):
+        value = np.array(value, kind)[()]  # an integer that does not fit is refused, as NumPy does
     wanted = a.shape if shape is None else tuple(shape) if isinstance(shape, tuple | list) else (int(shape),)
-    return _broadcast_to(_cast(_strong(_traced(value)), kind), wanted)
+    return _broadcast_to(_cast(_traced(value), kind), wanted)
 
 
 @rule(np.zeros_like)
@@ -391,7 +394,7 @@ def _full_like(
 
 @rule(np.copy)
 def _copy(a: Any, order: str = "K", subok: bool = False) -> Any:
-    return a
+    return _traced(a)
 
 
 @rule(np.shape)

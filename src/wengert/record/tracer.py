@@ -245,28 +245,32 @@ class Tracer:
     # --- NumPy's protocols ---------------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        dtype = None
         if kwargs:
-            _no_options(f"np.{ufunc.__name__}", kwargs)
+            dtype = kwargs.pop("dtype", None)
+            _refuse(f"{ufunc.__name__}", kwargs)
         if method == "__call__":
+            recorder = thread.active or required(self)
+            if dtype is not None:
+                inputs = tuple(recorder.operand(x).astype(dtype) for x in inputs)
             op = BY_UFUNC.get(ufunc) or (_row("expit") if ufunc.__name__ == "expit" else None)
             if op is not None:
-                recorder = thread.active or required(self)
-                if len(inputs) == 1 and not kwargs:
-                    return recorder.single(op, self, False)
-                found = recorder.elementwise(op, inputs)
-                return found.astype(kwargs["dtype"]) if kwargs.get("dtype") else found
+                return recorder.single(op, inputs[0], False) if len(inputs) == 1 else recorder.elementwise(op, inputs)
             rule = RULES.get(ufunc)
             if rule is not None:
                 return rule(*inputs)
         if method == "reduce" and ufunc in REDUCTIONS:
-            axis = kwargs.get("axis", 0)
-            return REDUCTIONS[ufunc](inputs[0], axis=axis, keepdims=kwargs.get("keepdims", False))
+            options = {} if dtype is None else {"dtype": dtype}
+            axis, keepdims = kwargs.get("axis", 0), kwargs.get("keepdims", False)
+            return REDUCTIONS[ufunc](inputs[0], axis=axis, keepdims=keepdims, **options)
         raise no_rule(ufunc.__name__ + ("" if method == "__call__" else f".{method}"))
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         rule = RULES.get(func)
         if rule is None:
             raise no_rule(func.__name__, getattr(func, "__module__", "numpy") or "numpy")
+        if kwargs:
+            _refuse(func.__name__, kwargs)
         return rule(*args, **kwargs)
 
     # --- array methods -------------------------------------------------------------------------------
@@ -308,9 +312,9 @@ for _name in ("mean", "max", "min", "prod", "var", "std", "any", "all", "dot", "
     setattr(Tracer, _name, _method(_name))
 Tracer.flatten = _method("ravel")  # type: ignore[attr-defined]
 # NumPy calls these methods on the elements of an object array: np.sin(np.array([a, b])).
-for _op in BY_UFUNC.values():
-    if len(_op.args) == 1 and not hasattr(Tracer, _op.ufunc.__name__):
-        setattr(Tracer, _op.ufunc.__name__, _method(_op.ufunc.__name__))
+for _ufunc, _op in BY_UFUNC.items():
+    if len(_op.args) == 1 and not hasattr(Tracer, _ufunc.__name__):
+        setattr(Tracer, _ufunc.__name__, _method(_ufunc.__name__))
 
 REDUCTIONS = {np.add: np.sum, np.maximum: np.max, np.minimum: np.min, np.multiply: np.prod,
               np.logical_and: np.all, np.logical_or: np.any}  # fmt: skip
@@ -322,24 +326,32 @@ _FLOAT = (
 )
 
 
-def _no_options(name: str, kwargs: dict[str, Any]) -> None:
-    for option in ("out", "where", "casting", "order", "subok", "signature"):
-        given = kwargs.get(option)
-        default = given is None or given is True or (isinstance(given, str) and given == "same_kind")
-        if not default:
+_HARMLESS: dict[str, tuple[Any, ...]] = {
+    "out": (), "where": (True, np._NoValue), "initial": (np._NoValue,), "casting": ("same_kind",), "mode": ("raise",),
+    "subok": (True, False), "order": ("C", "K", "A"), "signature": (), "device": (), "copy": (True,),
+}  # fmt: skip
+
+
+def _refuse(name: str, kwargs: dict[str, Any]) -> None:
+    """Options that are not followed must not be ignored; harmless ones are dropped."""
+    for option, harmless in _HARMLESS.items():
+        if option in kwargs:
+            given = kwargs[option] if option == "order" else kwargs.pop(option)
+            if given is None or given is np._NoValue or (isinstance(given, bool | str) and given in harmless):
+                continue
             if option == "out":
                 raise MutationError(
                     at_user(
-                        f"{name}(..., out=...) writes a traced result into an array in place; "
+                        f"np.{name}(..., out=...) writes a traced result into an array in place; "
                         "use the returned value instead"
                     )
                 )
-            raise NoRuleError(at_user(f"{name}: the option {option}= is not supported on traced values"))
+            raise NoRuleError(at_user(f"np.{name}: the option {option}= is not supported on traced values"))
 
 
 def no_rule(name: str, module: str = "numpy") -> NoRuleError:
     """The error for a NumPy function that cannot be recorded."""
-    known = sorted({getattr(f, "__name__", str(f)) for f in RULES} | {f.__name__ for f in BY_UFUNC})
+    known = sorted({getattr(f, "__name__", "") for f in (*RULES, *BY_UFUNC)} - {""})
     near = difflib.get_close_matches(name, known, n=4, cutoff=0.5)
     hint = f" Near names that have one: {', '.join(near)}." if near else ""
     where = "np" if module == "numpy" else module.replace("numpy", "np")

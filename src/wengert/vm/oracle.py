@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from wengert.ops.index import numpy_index
 from wengert.tape import Tape
 
 Values = dict[int, Any]
@@ -17,7 +18,7 @@ def forward(tape: Tape, inputs: Sequence[Any]) -> Values:
     values: Values = dict(zip(tape.inputs, map(np.asarray, inputs), strict=True))
     values |= {slot: np.asarray(value) for slot, value in (*tape.consts, *tape.captured)}
     for op, outs, ins, params in tape.instructions:
-        found = op.forward([values[s] for s in ins], resolved(tape, op, params))
+        found = op.forward([values[s] for s in ins], tape.resolved(op, params))
         values.update(zip(outs, found if op.n_out != 1 else (found,), strict=True))
     return values
 
@@ -35,9 +36,9 @@ def backward(tape: Tape, values: Mapping[int, Any], out_bars: Mapping[int, Any])
             given = [bars.get(s, np.zeros_like(values[s])) for s in outs]
             z = [values[s] for s in outs]
         with np.errstate(all="ignore"):
-            increments = op.pullback(given, operands, z, resolved(tape, op, params))
+            increments = op.pullback(given, operands, z, tape.resolved(op, params))
         if op.n_out == 1 and op.name == "index":
-            increments = [_scattered(tape, operands[0], given, params)]
+            increments = [_scattered(operands[0], given, params)]
         for slot, x, bar in zip(ins, operands, increments, strict=True):
             if bar is not None and np.asarray(x).dtype.kind == "f":
                 bar = _unbroadcast(np.asarray(bar), np.shape(x)).astype(x.dtype)
@@ -45,9 +46,7 @@ def backward(tape: Tape, values: Mapping[int, Any], out_bars: Mapping[int, Any])
     return bars
 
 
-def _scattered(tape: Tape, x: Any, z_bar: Any, params: Any) -> Any:
-    from wengert.ops.index import numpy_index
-
+def _scattered(x: Any, z_bar: Any, params: Any) -> Any:
     out = np.zeros_like(x)
     out[numpy_index(params)] += z_bar
     return out
@@ -58,8 +57,3 @@ def _unbroadcast(x: Any, shape: tuple[int, ...]) -> Any:
     x = x.sum(axis=tuple(range(lead)))
     axes = tuple(k for k, n in enumerate(shape) if n == 1 and x.shape[k] != 1)
     return x.sum(axis=axes, keepdims=True) if axes else x
-
-
-def resolved(tape: Tape, op: Any, params: Any) -> Any:
-    """Parameters with the number of a sub-tape replaced by the sub-tape itself."""
-    return (tape.subtapes[params[0]], *params[1:]) if getattr(op, "has_body", False) else params
