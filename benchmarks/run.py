@@ -192,9 +192,12 @@ def show(found: dict[str, Any], options: argparse.Namespace, out: Any) -> None:
     else:
         explain(found, out)
         table.show(found["results"], out)
+    reasons: dict[str, list[str]] = {}
     for skip in found["skipped"]:
         where = " ".join(part for part in (skip["suite"], skip["case"], skip["peer"]) if part)
-        out.print(f"left out: {where}: {skip['reason']}", highlight=False, markup=False)
+        reasons.setdefault(skip["reason"], []).append(where)
+    for reason, places in reasons.items():
+        out.print(f"left out: {reason}: {'; '.join(places)}", highlight=False, markup=False)
     for failure in found["failures"]:
         text = f"FAILED: {failure['suite']} {failure['case']} {failure['peer']}: {failure['reason']}"
         out.print(text, style="red", highlight=False, markup=False)

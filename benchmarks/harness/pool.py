@@ -101,7 +101,7 @@ class Remote:
 
 
 class Pool:
-    """The workers of one suite, started when first asked for."""
+    """The workers of one suite, started when first asked for; a kernel cache for each, in `cache_dir`."""
 
     def __init__(self, threads: int, timeout: float, cache_dir: str | None = None) -> None:
         self.threads, self.timeout, self.cache_dir = threads, timeout, cache_dir
@@ -111,7 +111,8 @@ class Pool:
         """The peer's worker; a new one if the last one has died."""
         remote = self.remotes.get(peer)
         if remote is None or not remote.alive:
-            remote = self.remotes[peer] = Remote(peer, self.threads, self.timeout, self.cache_dir)
+            cache = self.cache_dir and os.path.join(self.cache_dir, peer)
+            remote = self.remotes[peer] = Remote(peer, self.threads, self.timeout, cache)
         return remote
 
     def __enter__(self) -> Pool:

@@ -23,7 +23,7 @@ def _step(xp: Any, case: Case) -> Any:
 
 
 def make(xp: Any, case: Case) -> Any:
-    scan, gates = scan_of(xp), _step(xp, case)
+    scan, gates = scan_of(xp, case), _step(xp, case)
 
     def loss(xs: Any, targets: Any, wx: Any, wh: Any, bx: Any, bh: Any) -> Any:
         def step(h: Any, x: Any) -> Any:
@@ -31,21 +31,6 @@ def make(xp: Any, case: Case) -> Any:
             return h, h
 
         last, outputs = scan(step, zeros(xp, case), xs)
-        return objective(xp, case, last, outputs, targets)
-
-    return loss
-
-
-def tuned(xp: Any, case: Case) -> Any:
-    """The input product taken out of the loop by hand, four steps unrolled."""
-    scan, gates = scan_of(xp), _step(xp, case)
-
-    def loss(xs: Any, targets: Any, wx: Any, wh: Any, bx: Any, bh: Any) -> Any:
-        def step(h: Any, gi: Any) -> Any:
-            h = gates(h, gi, h @ wh + bh)
-            return h, h
-
-        last, outputs = scan(step, zeros(xp, case), xs @ wx + bx, unroll=4)
         return objective(xp, case, last, outputs, targets)
 
     return loss
@@ -64,14 +49,12 @@ def limit(case: Case, args: tuple[Any, ...]) -> Call:
     one = real(1.0)
 
     @njit(**OPTIONS)
-    def both(xs: Any, targets: Any, wx: Any, wh: Any, bx: Any, bh: Any) -> Any:
+    def both(xs: Any, targets: Any, wx: Any, wh: Any, bx: Any, bh: Any, z: Any, h: Any, q: Any) -> Any:
         steps, batch, _ = xs.shape
         n = wh.shape[0]
         rows = steps * batch
         flat = xs.reshape(rows, xs.shape[2])
-        z = np.dot(flat, wx).reshape(steps, batch, 3 * n)
-        h = np.empty((steps + 1, batch, n), xs.dtype)
-        q = np.empty((steps, batch, 3 * n), xs.dtype)
+        np.dot(flat, wx, z.reshape(rows, 3 * n))
         h[0] = 0
         for t in range(steps):
             m = q[t]
@@ -123,7 +106,9 @@ def limit(case: Case, args: tuple[Any, ...]) -> Call:
         before = h[:steps].reshape(rows, n)
         return value / targets.size, np.dot(flat.T, di), np.dot(before.T, dm), gx, gh
 
-    return lambda: both(*args)
+    shapes = ((case.T, 3 * case.H), (case.T + 1, case.H), (case.T, 3 * case.H))
+    space = [np.empty((t, case.B, width), case.dtype) for t, width in shapes]
+    return lambda: both(*args, *space)
 
 
-SUITE = suite("gru", __doc__, make, tuned, limit, gates=3, biases=2, module="GRU")
+SUITE = suite("gru", __doc__, make, limit, gates=3, biases=2, module="GRU")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,18 +45,18 @@ def inputs(gates: int, biases: int) -> Callable[[Case], tuple[Any, ...]]:
     return make
 
 
-def scan_of(xp: Any) -> Callable[..., Any]:
+def scan_of(xp: Any, case: Case) -> Callable[..., Any]:
     """The loop over time that a user of this namespace has."""
     if xp.__name__ == "jax.numpy":
         from jax.lax import scan
 
-        return scan
+        return partial(scan, unroll=case.params.get("unroll", 1))
     if xp.__name__ == "numpy":
         from wengert import scan as ours
 
         return ours
 
-    def loop(step: Any, carry: Any, xs: Any, unroll: int = 1) -> Any:
+    def loop(step: Any, carry: Any, xs: Any) -> Any:
         ys = []
         for t in range(len(xs)):
             carry, y = step(carry, xs[t])
@@ -109,12 +111,17 @@ def torch_builder(module_name: str, biases: int) -> Builder:
 
 
 def suite(
-    name: str, about: str, make: Any, tuned: Any, limit: Builder, gates: int, biases: int, module: str, quick: int = 0
+    name: str, about: str, make: Any, limit: Builder, gates: int, biases: int, module: str, quick: int = 0
 ) -> Suite:
-    """A recurrent suite from its cell: `make` as users write it, `tuned` as a JAX expert would."""
+    """A recurrent suite from its cell.
+
+    The hand-tuned JAX version unrolls four steps. Taking the input product out of the loop as well was measured: it
+    gained nothing at the small shapes and cost XLA up to 1.7 times as long at H = 256.
+    """
     wrt = range(2, 4 + biases)
     builders = numpy_like(make, wrt)
-    builders["jax-tuned"] = numpy_like(tuned, wrt)["jax"]
+    plain = builders["jax"]
+    builders["jax-tuned"] = lambda case, args: plain(replace(case, params={**case.params, "unroll": 4}), args)
     builders |= {"torch": torch_builder(module, biases), "limit": limit}
     return Suite(name, about, lambda q: cases(q)[quick : quick + 1] if q else cases(q), inputs(gates, biases), builders)
 

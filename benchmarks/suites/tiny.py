@@ -46,6 +46,13 @@ def jax(case: Case, args: tuple[Any, ...]) -> Call:
     return call
 
 
+def jax_tuned(case: Case, args: tuple[Any, ...]) -> Call:
+    """The argument stays on JAX's device as a 0-d array, in place of a Python float at each call."""
+    import jax.numpy as jnp
+
+    return _SHARED["jax"](case, tuple(jnp.asarray(x, case.dtype) for x in args))
+
+
 def casadi(case: Case, args: tuple[Any, ...]) -> Call:
     import casadi as ca
     import numpy as np
@@ -90,6 +97,6 @@ _SHARED = numpy_like(make, [0])
 SUITE = Suite(
     "tiny", __doc__, cases, inputs,
     _SHARED | torch_like(make_torch, [0])
-    | {"wengert": wengert, "jax": jax, "casadi": _jitted_only(casadi), "pytensor": _jitted_only(pytensor),
-       "limit": limit},
+    | {"wengert": wengert, "jax": jax, "jax-tuned": _jitted_only(jax_tuned), "casadi": _jitted_only(casadi),
+       "pytensor": _jitted_only(pytensor), "limit": limit},
 )  # fmt: skip

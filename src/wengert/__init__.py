@@ -4,9 +4,7 @@ from wengert import tree
 from wengert._version import VERSION
 from wengert.function import jit, record
 from wengert.loops.scan import scan
-from wengert.record import rules as _rules
 from wengert.transform.grad import grad, value_and_grad
 
 __version__ = VERSION
 __all__ = ["grad", "jit", "record", "scan", "tree", "value_and_grad"]
-del _rules

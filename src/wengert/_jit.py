@@ -191,7 +191,8 @@ def _language() -> tuple[Any, dict[str, Any]]:
     from numba.extending import intrinsic
 
     i64, i32 = ir.IntType(64), ir.IntType(32)
-    words = types.CPointer(types.int64)
+    c_pointer: Any = types.CPointer
+    words = c_pointer(types.int64)
     scope: dict[str, Any] = {name: getattr(math, name) for name in dir(math) if name[0] != "_"}
     scope |= {"arc" + name: getattr(math, "a" + name) for name in ("sin", "cos", "tan", "tan2")}
     scope |= {name: getattr(numpy, name) for name in ("floor", "ceil", "trunc", "rint", "log2")}
@@ -204,7 +205,7 @@ def _language() -> tuple[Any, dict[str, Any]]:
             def build(cg: Any, b: Any, sig: Any, args: Any) -> Any:
                 return b.inttoptr(args[0], cg.get_value_type(sig.return_type))
 
-            return types.CPointer(kind)(types.int64), build
+            return c_pointer(kind)(types.int64), build
 
         return cast
 

@@ -7,7 +7,10 @@ import os
 import sys
 from types import CodeType, FrameType
 
-PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+import numpy
+
+PACKAGE = tuple(os.path.dirname(os.path.abspath(f)) + os.sep for f in (__file__, numpy.__file__))
+"""Folders whose frames are not the user's: ours, and NumPy's, which calls us back."""
 
 Where = tuple[CodeType, int]
 """A place in the user's program: a code object and the offset of the instruction in it."""

@@ -13,7 +13,8 @@ from wengert import tree
 from wengert.errors import TapeError, at_user
 from wengert.plan.lower import lower
 from wengert.plan.packets import Program
-from wengert.record.recorder import Recorder, recording
+from wengert.record.recorder import Recorder
+from wengert.record.session import recording
 from wengert.record.state import thread
 from wengert.record.tracer import Tracer
 from wengert.tape import Tape
@@ -126,8 +127,7 @@ class Jitted:
                 else:
                     break
             else:
-                key = tuple(sig)
-                return self._call(self._plain, key, args, kwargs, args, None)
+                return self._call(self._plain, tuple(sig), args, kwargs, args, None)
         leaves, structure = tree.flatten((args, kwargs))
         numbers = [x for x in leaves if _is_number(x)]
         key = (structure, *map(_signature, leaves))
@@ -161,14 +161,14 @@ class Jitted:
 
 
 def _is_number(x: Any) -> bool:
-    return isinstance(x, np.ndarray | np.generic | float | int) and not isinstance(x, bool)
+    return isinstance(x, np.ndarray | np.generic | float | int | complex) and not isinstance(x, bool)
 
 
 def _signature(x: Any) -> Any:
     kind = type(x)
     if kind is np.ndarray or isinstance(x, np.ndarray | np.generic):
         return (x.dtype, x.shape)
-    if kind is float or kind is int:
+    if kind is float or kind is int or kind is complex:
         return kind
     return (kind, x)
 
@@ -201,10 +201,11 @@ class RecordedTape(Tape):
         if self._program is None:
             self._program = lower(self)
         workspace = Workspace(self._program)
-        alive = [workspace.bind(p, c.value) for p, c in zip(self._program.consts, self.consts, strict=True)]
-        alive += [workspace.bind(p, c.array) for p, c in zip(self._program.captured, self.captured, strict=True)]
+        for port, const in zip(self._program.consts, self.consts, strict=True):
+            workspace.bind(port, const.value)
+        alive = [workspace.bind(p, c.array) for p, c in zip(self._program.captured, self.captured, strict=True)]
         try:
-            found = workspace.replay(leaves)
+            results = workspace.replay(leaves)
         except GuardMissed:
             raise TapeError(
                 at_user(
@@ -213,7 +214,7 @@ class RecordedTape(Tape):
                 )
             ) from None
         del alive
-        return tree.unflatten(self.out_structure, found)
+        return tree.unflatten(self.out_structure, results)
 
 
 def record(f: Function, *args: Any) -> RecordedTape:

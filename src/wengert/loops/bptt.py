@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wengert.loops.op import SCAN
-from wengert.record.recorder import Recorder, recording
+from wengert.record.recorder import Recorder
+from wengert.record.session import recording
 from wengert.record.tracer import Tracer
 from wengert.shapes import aval
 from wengert.tape import Tape
@@ -137,6 +138,8 @@ class _Reverse:
             slots.append(results[n_carry + extra[n_carry:].index(s)])
         source.subtapes[index] = body_tape(self.replayed, body.inputs, extra)
         source.instructions[at] = (op, tuple(results), ins, params)
+        if len(results) > len(outs) and at < source.evaluated:
+            source.grown.append(at)
         return slots
 
     def increments(self, found: Sequence[int], n: int) -> list[int | None]:

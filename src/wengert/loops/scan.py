@@ -10,10 +10,11 @@ from wengert.errors import CarryError, ShapeError, at_user
 from wengert.loops.bptt import body_tape
 from wengert.loops.op import SCAN
 from wengert.record.eager import evaluate
-from wengert.record.recorder import Recorder, recording
+from wengert.record.recorder import Recorder
+from wengert.record.session import recording
 from wengert.record.state import thread
 from wengert.record.tracer import Tracer
-from wengert.shapes import aval
+from wengert.shapes import F32, aval
 
 
 def scan(
@@ -76,28 +77,48 @@ def scan(
         return found
     init_leaves, carry_structure = tree.flatten(init)
     xs_leaves, xs_structure = tree.flatten(xs)
-    carry = [_strong(recorder.operand(x)) for x in init_leaves]
+    given = [recorder.operand(x) for x in init_leaves]
     stacks = [_strong(recorder.operand(x)) for x in xs_leaves]
     steps = _length(length, xs, stacks)
-    step = Recorder(recorder, getattr(f, "__name__", "step"))
-    with recording(step):
-        carry_in = [step.input(t.aval) for t in carry]
-        x_in = [step.input(aval(t.dtype, t.shape[1:])) for t in stacks]
-        out = f(tree.unflatten(carry_structure, carry_in), tree.unflatten(xs_structure, x_in))
-        if not isinstance(out, tuple) or len(out) != 2:
-            raise CarryError(at_user(f"the step of a scan must return (carry, y), not a {type(out).__name__}"))
-        carry_out = _carry(step, init, carry, carry_structure, out[0])
-        y_leaves, y_structure = tree.flatten(out[1])
-        y_slots = [step.slot(y) for y in y_leaves]
+    carry = [_strong(t) for t in given]
+    trial = False  # is the carry tried as the Python numbers it was given as?
+    while True:
+        step = Recorder(recorder, getattr(f, "__name__", "step"))
+        with recording(step):
+            carry_in = [step.input(t.aval, kind=t.kind) for t in carry]
+            x_in = [step.input(aval(t.dtype, t.shape[1:])) for t in stacks]
+            out = f(tree.unflatten(carry_structure, carry_in), tree.unflatten(xs_structure, x_in))
+            if not isinstance(out, tuple) or len(out) != 2:
+                raise CarryError(at_user(f"the step of a scan must return (carry, y), not a {type(out).__name__}"))
+            returned = _same_structure(step, carry_structure, out[0])
+            if not trial:
+                carry_out = _carry(step, init, carry, returned)
+                y_leaves, y_structure = tree.flatten(out[1])
+                y_slots = [step.slot(y) for y in y_leaves]
+        if trial:
+            carry, trial = [_taken_dtype(recorder, *pair) for pair in zip(given, returned, strict=True)], False
+            given = carry
+        elif any(t.kind is float for t in given) and any(t.dtype == F32 for t in (*x_in, *step.lifts)):
+            carry, trial = given, True
+        else:
+            break
     inputs = [step.lift(t) for t in step.lifts] + [t.slot for t in (*carry_in, *x_in)]
     body = body_tape(step, inputs, [*carry_out, *y_slots])
     recorder.subtapes.append(body)
     operands = [recorder.slot(t) for t in (*step.lifts, *carry, *stacks)]
     params = (len(recorder.subtapes) - 1, len(step.lifts), len(carry), steps, int(reverse))
     whats = SCAN.infer([recorder.avals[s] for s in operands], (body, *params[1:]))
-    found = [recorder.tracer(s) for s in recorder.emit_many(SCAN, tuple(operands), params, whats)]
+    results = [recorder.tracer(s) for s in recorder.emit_many(SCAN, tuple(operands), params, whats)]
     n = len(carry)
-    return tree.unflatten(carry_structure, found[:n]), tree.unflatten(y_structure, found[n:])
+    return tree.unflatten(carry_structure, results[:n]), tree.unflatten(y_structure, results[n:])
+
+
+def _taken_dtype(recorder: Recorder, before: Tracer, after: Tracer) -> Tracer:
+    """The first carry; a Python float takes the dtype of what the loop's first step makes of it."""
+    if before.kind is not float or isinstance(after.kind, type) or not after.aval.is_float or after.shape:
+        return _strong(before)
+    slot = recorder.cast(recorder.slot(before), after.dtype)
+    return Tracer(recorder, slot, recorder.avals[slot])
 
 
 def _strong(x: Tracer) -> Tracer:
@@ -124,8 +145,8 @@ def _length(length: int | None, xs: Any, stacks: Sequence[Tracer]) -> int:
     return next(iter(found.values()))
 
 
-def _carry(step: Recorder, init: Any, carry: Sequence[Tracer], structure: Any, out: Any) -> list[int]:
-    """Slots of the returned carry, which must look like the one that was given."""
+def _same_structure(step: Recorder, structure: Any, out: Any) -> list[Tracer]:
+    """Leaves of the returned carry, which must have the structure of the one that was given."""
     leaves, found = tree.flatten(out)
     if found != structure:
         raise CarryError(
@@ -134,9 +155,13 @@ def _carry(step: Recorder, init: Any, carry: Sequence[Tracer], structure: Any, o
                 "return the same containers with the same keys"
             )
         )
+    return [step.operand(leaf) for leaf in leaves]
+
+
+def _carry(step: Recorder, init: Any, carry: Sequence[Tracer], returned: Sequence[Tracer]) -> list[int]:
+    """Slots of the returned carry, whose leaves must have the types of those that were given."""
     slots = []
-    for path, before, leaf in zip(tree.paths(init), carry, leaves, strict=True):
-        after = step.operand(leaf)
+    for path, before, after in zip(tree.paths(init), carry, returned, strict=True):
         slot = step.slot(after)
         if isinstance(after.kind, type) and after.aval is not before.aval and not before.shape:
             slot = step.cast(slot, before.dtype)

@@ -97,7 +97,7 @@ class Elementwise(Op):
             shape = broadcast(*(x.shape if isinstance(x, Aval) else () for x in sig))
         except ShapeError as error:
             raise ShapeError(at_user(f"{self.name}: {error}")) from None
-        own = {float: F64, int: I64}
+        own: dict[Any, Any] = {float: F64, int: I64}
         exact = all(d is own.get(k, k) for d, k in zip(inner, kinds, strict=True))
         what = aval(out, shape)
         plain = {"f": float, "i": int}.get(out.kind) if all(isinstance(k, type) for k in kinds) else None

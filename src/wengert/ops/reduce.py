@@ -15,6 +15,9 @@ from wengert.shapes import BOOL, I64, Aval, aval, reduced
 
 # | driver | size | n | out | in | outer | length | inner | scratch |      x[outer, length, inner] -> z[outer, inner]
 _SOURCE = """
+def combine(z, x):
+    return {wide_step}
+
 def kernel(ins, addr, n):
     Z = p{kind}(addr[ins[3]])
     X = p{kind}(addr[ins[4]])
@@ -33,45 +36,58 @@ def kernel(ins, addr, n):
                     x = get(X, at + i)
                     put(Z, o * inner + i, {step})
         else:
-            m = min(length, {lanes})
-            for i in range(m):
-                S[i] = X[x0 + i]
-            r = m
-            while r + {lanes} <= length:
-                for i in range({lanes}):
+            total = {wide}({identity})
+            for c in range(0, length, {chunk}):
+                end = min(c + {chunk}, length)
+                m = min(end - c, {lanes})
+                for i in range(m):
+                    S[i] = X[x0 + c + i]
+                r = c + m
+                while r + {lanes} <= end:
+                    for i in range({lanes}):
+                        z = S[i]
+                        x = get(X, x0 + r + i)
+                        put(S, i, {step})
+                    r += {lanes}
+                for i in range(end - r):
                     z = S[i]
-                    x = get(X, x0 + r + i)
-                    put(S, i, {step})
-                r += {lanes}
-            for i in range(length - r):
-                z = S[i]
-                x = X[x0 + r + i]
-                S[i] = {step}
-            while m > 1:
-                half = m // 2
-                up = m - half
-                for i in range(half):
-                    z = S[i]
-                    x = S[up + i]
+                    x = X[x0 + r + i]
                     S[i] = {step}
-                m = up
-            Z[o] = S[0] if length > 0 else {start}
+                while m > 1:
+                    half = m // 2
+                    up = m - half
+                    for i in range(half):
+                        z = S[i]
+                        x = S[up + i]
+                        S[i] = {step}
+                    m = up
+                total = combine(total, {wide}(S[0]))
+            Z[o] = {word}(total)
     return 0
 """
 
+_STEPS = {
+    "sum": "{}(z + x)",
+    "max": "where((z >= x) | (z != z), z, x)",
+    "min": "where((z <= x) | (z != z), z, x)",
+}
 _LANES = 64
+"""Partial results of a row side by side: independent, so they are computed as vectors."""
+_CHUNK = 4096
+"""Elements after which the lanes are brought together, which keeps the rounding error of long sums small."""
 
 
 @cache
 def _kernel(name: str, kind: str) -> tuple[str, str]:
     k = "u1" if kind == "b1" else kind
-    step = {
-        "sum": f"{k}(z + x)",
-        "max": "where((z >= x) | (z != z), z, x)",
-        "min": "where((z <= x) | (z != z), z, x)",
-    }[name]
-    start = f"{k}({_identity(name, kind)})"
-    return _SOURCE.format(kind=kind, step=step, start=start, lanes=_LANES), f"{name}.{kind}"
+    wide = "f8" if kind == "f4" else k  # the chunks of a long row add up in double precision
+    step = _STEPS[name]
+    identity = _identity(name, kind)
+    text = _SOURCE.format(
+        kind=kind, word=k, wide=wide, step=step.format(k), wide_step=step.format(wide), identity=identity,
+        start=f"{k}({identity})", lanes=_LANES, chunk=_CHUNK,
+    )  # fmt: skip
+    return text, f"{name}.{kind}"
 
 
 def _identity(name: str, kind: str) -> str:

@@ -1,1 +1,8 @@
-"""Recording: tracers that answer NumPy's protocols, and the recorder they write to."""
+"""Recording: tracers that answer NumPy's protocols, and the recorder they write to.
+
+Importing this package teaches tracers their functions, indexing and values.
+"""
+
+from wengert.record import indexing, rules, values
+
+__all__ = ["indexing", "rules", "values"]

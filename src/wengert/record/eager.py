@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from wengert import tree
-from wengert.record.recorder import Recorder, program_of, recording
+from wengert.plan.cache import program_of
+from wengert.record.recorder import Recorder
+from wengert.record.session import recording
 from wengert.vm.replay import run_once
 
 

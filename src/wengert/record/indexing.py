@@ -13,7 +13,7 @@ from wengert.ops.elementwise import CAST
 from wengert.ops.index import GATHER, INDEX, NEW, SLICE, TAKE, WRAP_INDEX
 from wengert.ops.spec import bind
 from wengert.record.state import current, required, thread
-from wengert.record.tracer import Tracer
+from wengert.record.tracer import RULES, Tracer
 from wengert.shapes import CODE_OF, I64, aval
 
 
@@ -103,9 +103,10 @@ def _integer(k: Any) -> int | None:
 
 
 def _index_array(k: Any) -> Any:
-    array = k if isinstance(k, Tracer | np.ndarray) else np.asarray(k)
-    if not isinstance(array, Tracer) and array.size == 0 and array.dtype.kind == "f":
-        array = array.astype(np.int64)
+    array = k
+    if not isinstance(k, Tracer | np.ndarray):  # a list: its values belong to the tape
+        array = np.asarray(k)
+        array = current().constant(array.astype(np.int64)) if array.size == 0 else current().operand(k)
     if array.dtype.kind not in "iu":
         what = "a mask of truth values" if array.dtype.kind == "b" else f"an array of {array.dtype}"
         raise IndexingError(
@@ -147,3 +148,6 @@ def _whole(array: Any) -> Any:
 
 def _wrapped(x: Tracer, array: Any, n: int) -> Any:
     return x.wengert_bind(WRAP_INDEX, (_whole(array),), (n,))
+
+
+RULES["getitem"] = getitem

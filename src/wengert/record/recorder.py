@@ -19,40 +19,24 @@ from wengert.errors import (
     LeakedTracerError,
     MutationError,
     ObjectArrayError,
-    TracerConversionError,
     WengertError,
     Where,
     at_user,
     here,
 )
 from wengert.ops.elementwise import CAST, Elementwise, Operand
-from wengert.ops.guard import GUARD
+from wengert.ops.index import INDEX
 from wengert.ops.spec import Op, Params
-from wengert.plan.lower import lower
-from wengert.plan.packets import Program
-from wengert.record.state import LEAKED, thread
+from wengert.ops.views import BROADCAST, RESHAPE, TRANSPOSE
+from wengert.record.state import LEAKED
 from wengert.record.tracer import Tracer
 from wengert.shapes import BOOL, F64, Aval, aval, supported
 from wengert.tape import Captured, Const, Instruction, Tape
-from wengert.vm.replay import run_once
 
-_programs: dict[Any, Program] = {}
-_PROGRAMS_KEPT = 512
 _SCALAR = aval(F64, ())
+VIEWS = (INDEX, RESHAPE, TRANSPOSE, BROADCAST)
 _SNAPSHOT = 1 << 20
 """Captured arrays of up to so many bytes are compared at the end of a recording."""
-
-
-def program_of(tape: Tape) -> Program:
-    """The program of a tape; tapes that differ only in values of constants and arrays share it."""
-    key = tape.key
-    found = _programs.get(key)
-    if found is None:
-        found = lower(tape)
-        if len(_programs) >= _PROGRAMS_KEPT:
-            _programs.pop(next(iter(_programs)), None)
-        _programs[key] = found
-    return found
 
 
 class Recorder:
@@ -62,7 +46,7 @@ class Recorder:
         self.parent = parent
         self.name = name
         self.guarded = guarded
-        self.derivatives = parent.derivatives if parent is not None else 0
+        self.derivatives: int = parent.derivatives if parent is not None else 0
         """How many derivatives are being taken around this point: inner ones must be differentiable."""
         self.instructions: list[Instruction] = []
         self.avals: list[Aval] = []
@@ -73,6 +57,10 @@ class Recorder:
         self.subtapes: list[Tape] = []
         self.lifts: list[Tracer] = []
         self.values: dict[int, Any] = {}
+        self.evaluated = 0
+        """How many instructions have their values."""
+        self.grown: list[int] = []
+        """Earlier instructions that have got further results since."""
         self.line: Where | None = None
         """Set while a derivative is appended: the line of the instruction that it belongs to."""
         self.refused: WengertError | None = None
@@ -82,6 +70,10 @@ class Recorder:
         self._lifted: dict[tuple[int, int], int] = {}
         self._frozen: list[np.ndarray[Any, Any]] = []
         self._snapshots: list[tuple[np.ndarray[Any, Any], bytes]] = []
+
+    def is_constant(self, slot: int) -> bool:
+        """Whether a slot is a number of the user's own program."""
+        return slot in self._const_slots.values()
 
     @property
     def root(self) -> Recorder:
@@ -202,6 +194,20 @@ class Recorder:
         slot = self.emit(op, tuple(slots), (), entry.what)
         return Tracer(self, slot, entry.what, entry.kind if weak else entry.what)
 
+    def refuse_views(self, tracer: Tracer) -> None:
+        """Raise if an array that is to be updated in place is a view, or has views: they would not follow."""
+        slot = tracer.slot if tracer.recorder is self else -1
+        for op, outs, ins, _ in reversed(self.instructions):
+            if op in VIEWS and (slot in ins or slot in outs):
+                raise MutationError(
+                    at_user(
+                        f"an array ({tracer.aval}) is updated in place while it is a view of another, or views of it "
+                        "exist; they would not follow. Write x = x + y in place of x += y"
+                    )
+                )
+            if slot in outs:
+                return
+
     def cast(self, slot: int, dtype: np.dtype[Any]) -> int:
         """The slot in another dtype."""
         before = self.avals[slot]
@@ -231,6 +237,11 @@ class Recorder:
         array = np.asarray(x)
         if array.dtype == object:
             return self.stacked(array)
+        return self.constant(array)
+
+    def constant(self, array: np.ndarray[Any, Any]) -> Tracer:
+        """An array that nobody else holds, as a value on the tape."""
+        root = self.root
         found = root.tracer(root.new(aval(supported(array.dtype), array.shape)))
         root.consts.append(Const(found.slot, np.array(array, dtype=found.dtype)))
         return found
@@ -245,7 +256,8 @@ class Recorder:
                     "give it a numeric dtype"
                 )
             )
-        flat: Any = np.stack([x if type(x) is Tracer else self.operand(x) for x in array.flat])
+        parts: Any = [x if type(x) is Tracer else self.operand(x) for x in array.flat]
+        flat: Any = np.stack(parts)
         inner = flat.shape[1:]
         found: Tracer = flat.reshape(array.shape + inner)
         return found
@@ -324,126 +336,8 @@ class Recorder:
                 break
             waiting = rest
 
-    # --- values on demand ------------------------------------------------------------------------------
-
-    def value(self, tracer: Tracer, what: str, guard: bool = True) -> Any:
-        """The concrete value of a tracer. In a guarded recording it becomes a condition for the replay."""
-        owner = tracer.recorder
-        self.check(tracer)
-        if owner.parent is not None:
-            raise TracerConversionError(at_user(_IN_LOOP.format(what, tracer.aval)))
-        if tracer.slot not in owner.values:
-            owner._evaluate()
-        value = owner.values[tracer.slot]
-        if guard and owner.guarded and tracer.slot not in owner._constant_slots():
-            number = np.asarray(value)
-            wanted = owner.new(tracer.aval)
-            owner.consts.append(Const(wanted, number.copy()))
-            owner.instructions.append((GUARD, (), (tracer.slot, wanted), ()))
-            owner.lines.append(here())
-        return value
-
-    def _constant_slots(self) -> set[int]:
-        return set(self._const_slots.values())
-
-    def _evaluate(self) -> None:
-        """Replay what has no value yet. The same kernels as in the final replay give the same bits."""
-        values = self.values
-        for slot, array in (*self.captured, *self.consts):
-            values.setdefault(slot, array)
-        pending = [
-            at
-            for at, (op, outs, _, _) in enumerate(self.instructions)
-            if op is not GUARD and any(s not in values for s in outs)
-        ]
-        number: dict[int, int] = {}
-        sources: list[int] = []
-        avals: list[Aval] = []
-
-        def local(slot: int) -> int:
-            if slot not in number:
-                number[slot] = len(avals)
-                avals.append(self.avals[slot])
-                if slot in values:
-                    sources.append(slot)
-            return number[slot]
-
-        renamed: list[Instruction] = []
-        written: list[int] = []
-        for at in pending:
-            op, outs, ins, params = self.instructions[at]
-            mine = tuple(local(s) for s in ins)
-            fresh = [s for s in outs if s not in values]
-            for s in fresh:
-                number[s] = len(avals)
-                avals.append(self.avals[s])
-            for s in outs:  # a result that is known already is computed once more, under a slot of no use
-                if s not in fresh:
-                    number[s] = len(avals)
-                    avals.append(self.avals[s])
-            renamed.append((op, tuple(number[s] for s in outs), mine, params))
-            written += fresh
-        tape = Tape(
-            renamed, avals, [number[s] for s in sources], [number[s] for s in written],
-            lines=[self.lines[at] for at in pending], subtapes=self.subtapes, name=self.name,
-        )  # fmt: skip
-        found = run_once(program_of(tape), [values[s] for s in sources], (), ())
-        values.update(zip(written, found, strict=True))
-
-
-_IN_LOOP = (
-    "{} of a traced value ({}) inside a scan step: the step is recorded once for all times, so the value "
-    "differs from step to step. Write np.where(condition, a, b), or use a plain Python loop"
-)
-
 
 # --- the active recorder of a thread ------------------------------------------------------------------
-
-
-class recording:
-    """Make a recorder the active one; whatever happens, the previous state comes back."""
-
-    __slots__ = ("before", "recorder")
-
-    def __init__(self, recorder: Recorder) -> None:
-        self.recorder = recorder
-
-    def __enter__(self) -> Recorder:
-        self.before = thread.active
-        thread.active = self.recorder
-        return self.recorder
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
-        recorder = self.recorder
-        thread.active = self.before
-        if recorder.parent is None and recorder.captured:
-            recorder.thaw()
-            if kind is None and recorder.changed():
-                raise MutationError(at_user(_MUTATION))
-        if type(error) is IndexError and recorder.refused is not None:
-            raise recorder.refused from None
-        if isinstance(error, ValueError):
-            # NumPy turns our error into its own where a tracer is stored into a plain array.
-            if type(error) is ValueError and isinstance(error.__cause__, WengertError):
-                raise error.__cause__ from None
-            if "read-only" in str(error) and recorder.root.captured and not isinstance(error, WengertError):
-                raise MutationError(_mutation(error)) from error
-
-
-_MUTATION = (
-    "an array that the recording has captured is written in place. The recording reads captured arrays "
-    "when it is replayed, so they must not change while it lasts; compute a new array instead "
-    "(np.where, np.concatenate), or change it before the function is called"
-)
-
-
-def _mutation(error: ValueError) -> str:
-    trace = error.__traceback__
-    where: Where | None = None
-    while trace is not None:
-        where = (trace.tb_frame.f_code, trace.tb_lasti)
-        trace = trace.tb_next
-    return at_user(_MUTATION, where)
 
 
 @cache

@@ -15,11 +15,10 @@ from wengert.ops.matmul import MATMUL
 from wengert.ops.reduce import MAX, MIN, SUM, sum_dtype
 from wengert.ops.spec import BY_NAME, Op, bind
 from wengert.ops.views import BROADCAST, RESHAPE, TRANSPOSE
-from wengert.record.indexing import getitem
 from wengert.record.recorder import result_dtype
 from wengert.record.state import current
 from wengert.record.tracer import RULES, Tracer
-from wengert.shapes import CODE_OF, Shape, normal_axes, normal_axis, reduced, resolve_reshape, supported
+from wengert.shapes import CODE_OF, F64, Shape, normal_axes, normal_axis, reduced, resolve_reshape, supported
 
 Rule = Callable[..., Any]
 
@@ -52,9 +51,6 @@ def _promoted(values: Sequence[Any], dtype: Any = None) -> list[Tracer]:
     found = [_traced(v) for v in values]
     common = result_dtype(*(v.dtype for v in found)) if dtype is None else supported(np.dtype(dtype))
     return [_cast(v, common) for v in found]
-
-
-RULES["getitem"] = getitem
 
 
 @rule("astype")
@@ -133,7 +129,9 @@ def _root(square: Any) -> Any:
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     if ord not in (None, 2, "fro") or (ord == 2 and _traced(x).ndim != 1 and not isinstance(axis, int)):
         raise NoRuleError(at_user(f"np.linalg.norm with ord={ord!r} has no derivative rule; ord=2 on vectors has"))
-    return _root(_sum(np.square(_traced(x)), axis, keepdims=keepdims))
+    x = _traced(x)
+    x = x if x.aval.is_float else _cast(x, F64)
+    return _root(_sum(np.square(x), axis, keepdims=keepdims))
 
 
 @rule(np.prod)
@@ -315,7 +313,7 @@ def _clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, min:
 
 
 @rule(np.take)
-def _take(a: Any, indices: Any, axis: Any = None, **options: Any) -> Any:
+def _take(a: Any, indices: Any, axis: Any = None) -> Any:
     a = _traced(a)
     if axis is None:
         return _ravel(a)[indices]

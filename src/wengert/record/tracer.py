@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from wengert.record.recorder import Recorder
 
 RULES: dict[Any, Callable[..., Any]] = {}
-"""NumPy function -> what it does to tracers; filled by `record.rules`."""
+"""NumPy function -> what it does to tracers; filled by the rooms above: `rules`, `indexing`, `values`."""
 
 
 def _row(name: str) -> Elementwise:
@@ -38,6 +38,26 @@ def _binary(name: str) -> tuple[Callable[[Tracer, Any], Any], Callable[[Tracer, 
         return (thread.active or required(self)).pair(op, other, self)
 
     return forward, reflected
+
+
+def _in_place(name: str) -> Callable[[Tracer, Any], Any]:
+    """`x += y`: for a number a new value, as in Python; an array's other names see it, as in NumPy."""
+    op = _row(name)
+
+    def update(self: Tracer, other: Any) -> Any:
+        recorder = thread.active or required(self)
+        found = recorder.pair(op, self, other)
+        if not self.aval.shape:
+            return found
+        if found.aval is not self.aval:
+            raise MutationError(
+                at_user(f"in-place {name}: the result is {found.aval} and does not fit into the array, {self.aval}")
+            )
+        recorder.refuse_views(self)
+        self.slot, self.recorder = found.slot, recorder
+        return self
+
+    return update
 
 
 def _unary(name: str) -> Callable[[Tracer], Any]:
@@ -125,6 +145,10 @@ class Tracer:
     __truediv__, __rtruediv__ = _binary("div")
     __floordiv__, __rfloordiv__ = _binary("floordiv")
     __mod__, __rmod__ = _binary("mod")
+    __iadd__ = _in_place("add")
+    __isub__ = _in_place("sub")
+    __imul__ = _in_place("mul")
+    __itruediv__ = _in_place("div")
     __and__, __rand__ = _binary("bitwise_and")
     __or__, __ror__ = _binary("bitwise_or")
     __xor__, __rxor__ = _binary("bitwise_xor")
@@ -189,13 +213,13 @@ class Tracer:
                 )
             )
         truth = self if self.dtype.kind == "b" else self != 0
-        return bool(required(self).value(truth, "the truth value"))
+        return bool(RULES["value"](required(self), truth, "the truth value"))
 
     def __int__(self) -> int:
         if self.size != 1:
             raise TypeError(at_user(f"only a single number can be converted to int, not shape {self.shape}"))
         whole = self.astype(np.int64) if self.dtype.kind != "i" else self
-        return int(np.asarray(required(self).value(whole, "the integer value")).reshape(()))
+        return int(np.asarray(RULES["value"](required(self), whole, "the integer value")).reshape(()))
 
     __trunc__ = __int__
 
@@ -219,14 +243,15 @@ class Tracer:
         return int(np.rint(self)) if digits is None else np.rint(self * 10**digits) / 10**digits  # type: ignore[call-overload]
 
     def __float__(self) -> float:
-        raise TracerConversionError(at_user(_FLOAT.format(self.aval)))
+        text = _FLOAT if self.aval.is_float else _WHOLE
+        raise TracerConversionError(at_user(text.format(self.aval)))
 
     def __complex__(self) -> complex:
         raise TracerConversionError(at_user(_FLOAT.format(self.aval)))
 
     def _shown(self) -> Any:
         try:
-            return required(self).value(self, "printing", guard=False)
+            return RULES["value"](required(self), self, "printing", guard=False)
         except (TracerConversionError, RuntimeError):
             return None
 
@@ -316,8 +341,14 @@ for _ufunc, _op in BY_UFUNC.items():
     if len(_op.args) == 1 and not hasattr(Tracer, _ufunc.__name__):
         setattr(Tracer, _ufunc.__name__, _method(_ufunc.__name__))
 
-REDUCTIONS = {np.add: np.sum, np.maximum: np.max, np.minimum: np.min, np.multiply: np.prod,
-              np.logical_and: np.all, np.logical_or: np.any}  # fmt: skip
+REDUCTIONS: dict[Any, Callable[..., Any]] = {
+    np.add: np.sum,
+    np.maximum: np.max,
+    np.minimum: np.min,
+    np.multiply: np.prod,
+    np.logical_and: np.all,
+    np.logical_or: np.any,
+}
 
 _FLOAT = (
     "a traced value ({}) would become a plain Python or NumPy number here, and its gradient would be lost. "
@@ -325,6 +356,11 @@ _FLOAT = (
     "a plain array collect the values in a list and np.stack them"
 )
 
+
+_WHOLE = (
+    "a traced integer ({}) would become a plain number here. Write int(n) for its value: the recording then "
+    "holds for this value alone, which jit checks at every call"
+)
 
 _HARMLESS: dict[str, tuple[Any, ...]] = {
     "out": (), "where": (True, np._NoValue), "initial": (np._NoValue,), "casting": ("same_kind",), "mode": ("raise",),

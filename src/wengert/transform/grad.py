@@ -11,16 +11,17 @@ import numpy as np
 from wengert import tree
 from wengert.errors import DTypeError, IndexingError, IntegerGradientError, NotScalarError, ObjectArrayError, at_user
 from wengert.ops.views import FRESH
+from wengert.plan.cache import remembered
 from wengert.plan.lower import lower
 from wengert.plan.packets import Program
-from wengert.record.recorder import Recorder, recording
+from wengert.record.recorder import Recorder
+from wengert.record.session import recording
 from wengert.record.state import thread
 from wengert.record.tracer import Tracer
 from wengert.transform.adjoint import filled, pull_back, zeros
 from wengert.vm.replay import run_once
 
 Function = Callable[..., Any]
-_KEPT = 512
 _programs: dict[Any, tuple[Program, list[Any]]] = {}
 
 
@@ -193,28 +194,24 @@ class _Task:
             tuple([t.key for t in recorder.subtapes]),
             (value, *aux, -1, *wrt),
         )
-        entry = _programs.get(key)
-        if entry is None:
-            ours = len(consts)
+        ours = len(consts)
+
+        def make() -> tuple[Program, list[Any]]:
             recorder.forget_constants()  # the program is for other constants as well: 1.0 here may be 2.0 there
             slopes = _gradient(recorder, 0, len(recorder.instructions), value, wrt)
-            program = lower(recorder.tape([value, *aux, *slopes]))
-            entry = program, [c.value for c in consts[ours:]]
-            if len(_programs) >= _KEPT:
-                _programs.pop(next(iter(_programs)), None)
-            _programs[key] = entry
-            values = [c.value for c in consts]
-        else:
-            values = [c.value for c in consts]
-            values += entry[1]
+            return lower(recorder.tape([value, *aux, *slopes])), [c.value for c in consts[ours:]]
+
+        program, further = remembered(_programs, key, make)
+        values = [c.value for c in consts[:ours]] + further
         inputs = [recorder.values[s] for s in recorder.inputs]
         arrays = [c.array for c in recorder.captured]
         try:
-            return run_once(entry[0], inputs, values, arrays)
+            return run_once(program, inputs, values, arrays)
         except IndexingError:
-            if _programs.pop(key, None) is not None and len(consts) < len(values):
-                return self._replay(recorder, value, aux, wrt)  # the program was another function's: name our line
-            raise
+            if len(consts) > ours or not further:
+                raise
+            del _programs[key]  # the program was another function's: once more, so that the line named is ours
+            return self._replay(recorder, value, aux, wrt)
 
     def nested(self, recorder: Recorder) -> Any:
         """Append to the recording that is going on."""
