@@ -175,12 +175,16 @@ def main(arguments: list[str] | None = None) -> int:
     method = Method(threads=threads, slow=options.slow, quick=options.quick, **quick)
     report = Report()
     before = machine.machine()
-    run(options, method, report, lambda text: progress.print(text, highlight=False))
+    interrupted = False
+    try:
+        run(options, method, report, lambda text: progress.print(text, highlight=False))
+    except KeyboardInterrupt:  # what has been measured so far is shown and written
+        interrupted = True
     found = document(options, method, report, before)
     show(found, options, out)
     if options.json:
         options.json.write_text(json.dumps(found, indent=1, default=float) + "\n", encoding="utf-8")
-    return 1 if report.failed else 0
+    return 130 if interrupted else 1 if report.failed else 0
 
 
 def show(found: dict[str, Any], options: argparse.Namespace, out: Any) -> None:

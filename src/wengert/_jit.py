@@ -168,7 +168,7 @@ def _compile(source: str, symbol: str, machine: _Machine) -> bytes:
     foreign = {f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")}
     if any(name.startswith(("numba_", "NRT_", "Py")) for name in foreign):
         raise KernelError(f"kernel would need the Python runtime ({sorted(foreign)}):\n{source}")
-    return machine.target.emit_object(module)
+    return bytes(machine.target.emit_object(module))
 
 
 @lru_cache(maxsize=1)

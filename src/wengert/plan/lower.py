@@ -32,7 +32,10 @@ class Layout:
 
     def __init__(self) -> None:
         self.code: list[int] = []
-        self.origin: list[tuple[int, Tape, int]] = []
+        # Of every packet: its word, and the tape and instruction that it comes from (three flat lists: cheap).
+        self.words: list[int] = []
+        self.tapes: list[Tape] = []
+        self.spots: list[int] = []
         self.avals: list[Aval] = [aval(_RAW, ())]
         self.root: list[int] = [0]
         self.offset: list[int] = [0]
@@ -242,13 +245,16 @@ class Scope:
 
     def emit(self, pinned: set[int], carry_of: dict[int, int]) -> None:
         """Packets of all live instructions; results in `pinned` get no storage."""
-        layout, number, code, origin, owned = self.layout, self.number, self.code, self.layout.origin, self.owned
+        layout, number, code, owned = self.layout, self.number, self.code, self.owned
+        words, tapes, spots = layout.words, layout.tapes, layout.spots
         instructions, tape = self.tape.instructions, self.tape
         avals, steps, root, last, place = layout.avals, layout.steps, layout.root, layout.last, layout.place
         for at in self.kept:
             op, outs, ins, params = instructions[at]
             self.at = at
-            origin.append((len(code), tape, at))
+            words.append(len(code))
+            tapes.append(tape)
+            spots.append(at)
             operands = [number[s] for s in ins]
             if type(op) is Elementwise and outs[0] not in pinned:  # the common case, written out
                 out = number[outs[0]]
@@ -381,5 +387,5 @@ def lower(tape: Tape) -> Program:
         consts=tuple(layout.port(scope.number[c.slot]) for c in tape.consts),
         captured=tuple(layout.port(scope.number[c.slot]) for c in tape.captured),
         outputs=tuple(layout.port(k) for k in results),
-        origin=tuple(layout.origin),
+        origin=(layout.words, layout.tapes, layout.spots),
     )

@@ -63,7 +63,7 @@ class Program:
     consts: tuple[Port, ...]
     captured: tuple[Port, ...]
     outputs: tuple[Port, ...]
-    origin: tuple[tuple[int, Any, int], ...]
+    origin: tuple[list[int], list[Any], list[int]]
     """Of every packet, in order: its word position, the tape it comes from and the instruction there."""
     pool: list[Any] = field(default_factory=list)
     """Workspaces that no thread is using."""

@@ -151,16 +151,27 @@ class Recorder:
 
     def pair(self, op: Elementwise, x: Any, y: Any) -> Tracer:
         """`elementwise` of an operator's two operands, the short way for tracers and Python numbers."""
-        if type(x) is Tracer and x.recorder is self:
-            if type(y) is Tracer and y.recorder is self:
-                entry = op.resolve((x.kind, y.kind))
-                if entry.exact:
-                    return self._append(op, (x.slot, y.slot), entry.what, entry.kind)
-            elif type(y) is float:
-                entry = op.resolve((x.kind, float))
-                if entry.exact:
-                    return self._append(op, (x.slot, self.const(y, entry.dtypes[1])), entry.what, entry.kind)
-        return self.elementwise(op, (x, y), True)
+        kind_x, kind_y = type(x), type(y)
+        first = x.slot if kind_x is Tracer and x.recorder is self else None
+        second = y.slot if kind_y is Tracer and y.recorder is self else None
+        if first is not None and second is not None:
+            entry = op.resolve((x.kind, y.kind))
+        elif first is not None and (kind_y is float or kind_y is int):
+            entry = op.resolve((x.kind, kind_y))
+        elif second is not None and (kind_x is float or kind_x is int):
+            entry = op.resolve((kind_x, y.kind))
+        else:
+            return self.elementwise(op, (x, y), True)
+        try:
+            if first is None and entry.dtypes[1] is y.aval.dtype:
+                first = self.const(x, entry.dtypes[0])
+            elif second is None and entry.dtypes[0] is x.aval.dtype:
+                second = self.const(y, entry.dtypes[1])
+        except OverflowError:
+            pass
+        if first is None or second is None or not (entry.exact or kind_x is not kind_y):
+            return self.elementwise(op, (x, y), True)
+        return self._append(op, (first, second), entry.what, entry.kind)
 
     def _append(self, op: Elementwise, ins: tuple[int, ...], what: Aval, kind: Operand) -> Tracer:
         """`emit`, written out for the path of nearly every recorded operation."""

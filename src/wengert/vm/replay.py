@@ -117,8 +117,9 @@ class Workspace:
         self.addr[0] = 0
         if status == MISSED:
             return GuardMissed(word)
-        starts = [o[0] for o in self.program.origin]
-        _, tape, at = self.program.origin[max(bisect_right(starts, word) - 1, 0)]
+        words, tapes, spots = self.program.origin
+        k = max(bisect_right(words, word) - 1, 0)
+        tape, at = tapes[k], spots[k]
         if status == NEGATIVE_POWER:
             text = f"Integers to negative integer powers are not allowed; use floats: {tape.line(at)}"
             return NegativePowerError(at_user(text, tape.lines[at]))
