@@ -259,11 +259,21 @@ class Scope:
             if type(op) is Elementwise and outs[0] not in pinned:  # the common case, written out
                 out = number[outs[0]]
                 what = avals[out]
-                key = (op, what, *[avals[s] for s in operands])
+                for s in operands:
+                    if avals[s] is not what:
+                        key = (op, what, *[avals[s] for s in operands])
+                        break
+                else:
+                    key = (op, what)
                 kernel = _ADDRESSES.get(key)
                 if kernel is None:
-                    kernel = _ADDRESSES[key] = _address(op, tuple(avals[s] for s in operands), what)
+                    kernel = _ADDRESSES[key] = _address(op, tuple([avals[s] for s in operands]), what)
                 if kernel and not any([steps[s] for s in operands]):  # noqa: C419
+                    if what.room == 8:  # single numbers are not worth the book-keeping of their storage
+                        place[out] = layout.top
+                        layout.top += 8
+                        code += (kernel, 4 + len(operands), what.size, out, *operands)
+                        continue
                     place[out] = layout.take(what)
                     owned.add(out)
                     code += (kernel, 4 + len(operands), what.size, out, *operands)

@@ -14,21 +14,14 @@ from wengert.ops.index import GATHER, INDEX, NEW, SLICE, TAKE, WRAP_INDEX
 from wengert.ops.spec import bind
 from wengert.record.state import current, required, thread
 from wengert.record.tracer import RULES, Tracer
-from wengert.shapes import CODE_OF, I64, aval
+from wengert.shapes import CODE_OF, I64
 
 
 def getitem(x: Tracer, key: Any) -> Any:
     """`x[key]` with integers, slices, ellipsis, newaxis and integer arrays."""
-    if type(key) is int and x.aval.shape:  # the item of a Python loop
-        n, *rest = x.aval.shape
-        if -n <= key < n:
-            item: tuple[int, ...] = (TAKE, key % n, 0, 0)
-            for m in rest:
-                item += (SLICE, 0, 1, m)
-            recorder = thread.active or required(x)
-            slot = x.slot if x.recorder is recorder else recorder.lift(x)
-            what = aval(x.aval.dtype, tuple(rest))
-            return Tracer(recorder, recorder.emit(INDEX, (slot,), item, what), what)
+    if type(key) is int and x.aval.shape and -x.aval.shape[0] <= key < x.aval.shape[0]:
+        recorder = thread.active or required(x)
+        return recorder.item(x.slot if x.recorder is recorder else recorder.lift(x), key % x.aval.shape[0])
     return _general(x, key)
 
 

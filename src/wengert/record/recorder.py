@@ -25,7 +25,7 @@ from wengert.errors import (
     here,
 )
 from wengert.ops.elementwise import CAST, Elementwise, Operand
-from wengert.ops.index import INDEX
+from wengert.ops.index import INDEX, SLICE, TAKE
 from wengert.ops.spec import Op, Params
 from wengert.ops.views import BROADCAST, RESHAPE, TRANSPOSE
 from wengert.record.state import LEAKED
@@ -65,6 +65,7 @@ class Recorder:
         """Set while a derivative is appended: the line of the instruction that it belongs to."""
         self.refused: WengertError | None = None
         """Why a tracer could not be an index, for `recording`: NumPy hides it behind an error of its own."""
+        self._items: dict[tuple[int, int], int] = {}
         self._const_slots: dict[Any, int] = {}
         self._capture_slots: dict[int, int] = {}
         self._lifted: dict[tuple[int, int], int] = {}
@@ -128,6 +129,18 @@ class Recorder:
             self.instructions, self.avals, self.inputs, outputs, self.consts, self.captured,
             self.lines, self.subtapes, self.name,
         )  # fmt: skip
+
+    def item(self, slot: int, position: int) -> Tracer:
+        """`x[position]`, what Python loops are made of; asked for again, it is the same slot."""
+        key = (slot, position)
+        found = self._items.get(key)
+        if found is None:
+            x = self.avals[slot]
+            params: tuple[int, ...] = (TAKE, position, 0, 0)
+            for n in x.shape[1:]:
+                params += (SLICE, 0, 1, n)
+            found = self._items[key] = self.emit(INDEX, (slot,), params, aval(x.dtype, x.shape[1:]))
+        return self.tracer(found)
 
     # --- operands ------------------------------------------------------------------------------------
 
