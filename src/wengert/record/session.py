@@ -38,7 +38,7 @@ class recording:
             recorder.thaw()
             if kind is None and recorder.changed():
                 raise MutationError(at_user(_MUTATION))
-        found = _translated(error, recorder)
+        found = _translated(error, recorder) if error is not None else None
         if found is not None:
             raise found from (error if found.__cause__ is None else None)
 

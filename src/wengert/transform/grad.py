@@ -123,6 +123,11 @@ class _Task:
     ) -> None:
         self.f, self.args, self.kwargs, self.has_aux = f, list(args), kwargs, has_aux
         self.single = isinstance(argnums, int)
+        if type(argnums) is int and 0 <= argnums < len(args):  # the usual call, the short way
+            x = args[argnums]
+            if type(x) is float or (type(x) is np.ndarray and x.dtype.kind == "f"):
+                self.argnums, self.leaves, self.structure = [argnums], [x], None
+                return
         self.argnums = [argnums] if isinstance(argnums, int) else list(argnums)
         for n in self.argnums:
             if not -len(args) <= n < len(args):
@@ -186,27 +191,20 @@ class _Task:
 
     def _replay(self, recorder: Recorder, value: int, aux: list[int], wrt: list[int]) -> list[Any]:
         consts = recorder.consts
-        key = (
-            tuple(recorder.instructions),
-            tuple(recorder.avals),
-            tuple([c.slot for c in consts]),
-            tuple([c.slot for c in recorder.captured]),
-            tuple([t.key for t in recorder.subtapes]),
-            (value, *aux, -1, *wrt),
-        )
+        arrays = recorder.captured
+        sources = (*[c.slot for c in consts], -1, *[c.slot for c in arrays]) if consts or arrays else ()
+        bodies = tuple([t.key for t in recorder.subtapes]) if recorder.subtapes else ()
+        # Slots are numbered in the order of recording, so the sources and results say what the rest is.
+        key = (tuple(recorder.instructions), tuple(recorder.avals), sources, bodies, (value, *aux, -1, *wrt))
         ours = len(consts)
-
-        def make() -> tuple[Program, list[Any]]:
-            recorder.forget_constants()  # the program is for other constants as well: 1.0 here may be 2.0 there
-            slopes = _gradient(recorder, 0, len(recorder.instructions), value, wrt)
-            return lower(recorder.tape([value, *aux, *slopes])), [c.value for c in consts[ours:]]
-
-        program, further = remembered(_programs, key, make)
-        values = [c.value for c in consts[:ours]] + further
+        entry = _programs.get(key)
+        if entry is None:
+            entry = remembered(_programs, key, lambda: _planned(recorder, value, aux, wrt))
+        program, further = entry
+        values = [c.value for c in consts[:ours]] + further if ours else further
         inputs = [recorder.values[s] for s in recorder.inputs]
-        arrays = [c.array for c in recorder.captured]
         try:
-            return run_once(program, inputs, values, arrays)
+            return run_once(program, inputs, values, [c.array for c in arrays])
         except IndexingError:
             if len(consts) > ours or not further:
                 raise
@@ -279,6 +277,14 @@ class _Task:
             return slopes[0] if self.single else (slopes[0],)
         found = tree.unflatten(self.structure, slopes)
         return found[0] if self.single else found
+
+
+def _planned(recorder: Recorder, value: int, aux: list[int], wrt: list[int]) -> tuple[Program, list[Any]]:
+    """The program for a recorded value and its gradient, and the constants that the adjoint added."""
+    ours = len(recorder.consts)
+    recorder.forget_constants()  # the program is for other constants as well: 1.0 here may be 2.0 there
+    slopes = _gradient(recorder, 0, len(recorder.instructions), value, wrt)
+    return lower(recorder.tape([value, *aux, *slopes])), [c.value for c in recorder.consts[ours:]]
 
 
 def _gradient(recorder: Recorder, start: int, stop: int, value: int, wrt: list[int]) -> list[int]:
