@@ -48,6 +48,39 @@ def limit(case: Case, args: tuple[Any, ...]) -> Call:
     real = np.dtype(case.dtype).type
     one = real(1.0)
 
+    # Loops over few arrays each: LLVM gives up vectorising when too many might overlap.
+    @njit(**OPTIONS)
+    def forward(z: Any, m: Any, bias: Any, bx: Any, bh: Any, before: Any, after: Any) -> None:
+        n = before.size
+        for j in range(2 * n):
+            z[j] = logistic(z[j] + m[j] + bias[j])
+        r, u, new, w = z[:n], z[n : 2 * n], z[2 * n :], m[2 * n :]
+        for j in range(n):
+            w[j] += bh[2 * n + j]
+        for j in range(n):
+            new[j] = tanh(new[j] + bx[2 * n + j] + r[j] * w[j])
+        for j in range(n):
+            after[j] = new[j] + u[j] * (before[j] - new[j])
+
+    @njit(**OPTIONS)
+    def backward(z: Any, q: Any, before: Any, dh: Any, through: Any) -> None:
+        n = dh.size
+        r, u, new, w = z[:n], z[n : 2 * n], z[2 * n :], q[2 * n :]
+        for j in range(n):
+            through[j] = dh[j] * u[j]
+        for j in range(n):
+            u[j] = (dh[j] - through[j]) * (before[j] - new[j]) * u[j]
+        for j in range(n):
+            new[j] = (dh[j] - through[j]) * (one - new[j] * new[j])
+        for j in range(n):
+            q[j] = new[j] * w[j] * r[j] * (one - r[j])
+        for j in range(n):
+            q[n + j] = u[j]
+        for j in range(n):
+            w[j] = new[j] * r[j]
+        for j in range(n):
+            r[j] = q[j]
+
     @njit(**OPTIONS)
     def both(xs: Any, targets: Any, wx: Any, wh: Any, bx: Any, bh: Any, z: Any, h: Any, q: Any) -> Any:
         steps, batch, _ = xs.shape
@@ -56,18 +89,12 @@ def limit(case: Case, args: tuple[Any, ...]) -> Call:
         flat = xs.reshape(rows, xs.shape[2])
         np.dot(flat, wx, z.reshape(rows, 3 * n))
         h[0] = 0
+        both_biases = bx + bh
         for t in range(steps):
             m = q[t]
             np.dot(h[t], wh, m)
             for k in range(batch):
-                for j in range(n):
-                    r = logistic(z[t, k, j] + bx[j] + m[k, j] + bh[j])
-                    u = logistic(z[t, k, n + j] + bx[n + j] + m[k, n + j] + bh[n + j])
-                    w = m[k, 2 * n + j] + bh[2 * n + j]
-                    new = tanh(z[t, k, 2 * n + j] + bx[2 * n + j] + r * w)
-                    z[t, k, j], z[t, k, n + j], z[t, k, 2 * n + j] = r, u, new
-                    m[k, 2 * n + j] = w
-                    h[t + 1, k, j] = new + u * (h[t, k, j] - new)
+                forward(z[t, k], m[k], both_biases, bx, bh, h[t, k], h[t + 1, k])
         value, scale = 0.0, real(2.0 / targets.size)
         back = np.ascontiguousarray(wh.T)
         dh = np.zeros((batch, n), xs.dtype)
@@ -83,15 +110,7 @@ def limit(case: Case, args: tuple[Any, ...]) -> Call:
                         dh[k, j] += scale * e
                     value += part
             for k in range(batch):
-                for j in range(n):
-                    r, u, new, w = z[t, k, j], z[t, k, n + j], z[t, k, 2 * n + j], q[t, k, 2 * n + j]
-                    e = dh[k, j]
-                    dn = e * (one - u) * (one - new * new)
-                    du = e * (h[t, k, j] - new) * u * (one - u)
-                    dr = dn * w * r * (one - r)
-                    z[t, k, j], z[t, k, n + j], z[t, k, 2 * n + j] = dr, du, dn
-                    q[t, k, j], q[t, k, n + j], q[t, k, 2 * n + j] = dr, du, dn * r
-                    through[k, j] = e * u
+                backward(z[t, k], q[t, k], h[t, k], dh[k], through[k])
             if t:
                 np.dot(q[t], back, dh)
                 for k in range(batch):

@@ -39,6 +39,41 @@ def limit(case: Case, args: tuple[Any, ...]) -> Call:
     real = np.dtype(case.dtype).type
     one = real(1.0)
 
+    # Loops over few arrays each: LLVM gives up vectorising when too many might overlap.
+    @njit(**OPTIONS)
+    def forward(z: Any, m: Any, b: Any, old: Any, c: Any, s: Any, h: Any) -> None:
+        n = h.size
+        for j in range(2 * n):
+            z[j] = logistic(z[j] + m[j] + b[j])
+        for j in range(2 * n, 3 * n):
+            z[j] = tanh(z[j] + m[j] + b[j])
+        for j in range(3 * n, 4 * n):
+            z[j] = logistic(z[j] + m[j] + b[j])
+        i, f, g, o = z[:n], z[n : 2 * n], z[2 * n : 3 * n], z[3 * n :]
+        for j in range(n):
+            c[j] = f[j] * old[j] + i[j] * g[j]
+        for j in range(n):
+            s[j] = tanh(c[j])
+        for j in range(n):
+            h[j] = o[j] * s[j]
+
+    @njit(**OPTIONS)
+    def backward(z: Any, old: Any, s: Any, dh: Any, dc: Any) -> None:
+        n = dh.size
+        i, f, g, o = z[:n], z[n : 2 * n], z[2 * n : 3 * n], z[3 * n :]
+        for j in range(n):
+            dc[j] += dh[j] * o[j] * (one - s[j] * s[j])
+        for j in range(n):
+            o[j] = dh[j] * s[j] * o[j] * (one - o[j])
+        for j in range(n):
+            a, b = i[j], g[j]
+            i[j] = dc[j] * b * a * (one - a)
+            g[j] = dc[j] * a * (one - b * b)
+        for j in range(n):
+            a, e = f[j], dc[j]
+            f[j] = e * old[j] * a * (one - a)
+            dc[j] = e * a
+
     @njit(**OPTIONS)
     def both(xs: Any, targets: Any, wx: Any, wh: Any, b: Any, z: Any, h: Any, c: Any, s: Any) -> Any:
         steps, batch, _ = xs.shape
@@ -52,15 +87,7 @@ def limit(case: Case, args: tuple[Any, ...]) -> Call:
         for t in range(steps):
             np.dot(h[t], wh, m)
             for k in range(batch):
-                for j in range(n):
-                    i = logistic(z[t, k, j] + m[k, j] + b[j])
-                    f = logistic(z[t, k, n + j] + m[k, n + j] + b[n + j])
-                    g = tanh(z[t, k, 2 * n + j] + m[k, 2 * n + j] + b[2 * n + j])
-                    o = logistic(z[t, k, 3 * n + j] + m[k, 3 * n + j] + b[3 * n + j])
-                    z[t, k, j], z[t, k, n + j], z[t, k, 2 * n + j], z[t, k, 3 * n + j] = i, f, g, o
-                    c[t + 1, k, j] = f * c[t, k, j] + i * g
-                    s[t, k, j] = tanh(c[t + 1, k, j])
-                    h[t + 1, k, j] = o * s[t, k, j]
+                forward(z[t, k], m[k], b, c[t, k], c[t + 1, k], s[t, k], h[t + 1, k])
         value, scale = 0.0, real(2.0 / targets.size)
         back = np.ascontiguousarray(wh.T)
         dh = np.zeros((batch, n), xs.dtype)
@@ -76,15 +103,7 @@ def limit(case: Case, args: tuple[Any, ...]) -> Call:
                         dh[k, j] += scale * e
                     value += part
             for k in range(batch):
-                for j in range(n):
-                    i, f, g, o = z[t, k, j], z[t, k, n + j], z[t, k, 2 * n + j], z[t, k, 3 * n + j]
-                    u = s[t, k, j]
-                    e = dc[k, j] + dh[k, j] * o * (one - u * u)
-                    z[t, k, j] = e * g * i * (one - i)
-                    z[t, k, n + j] = e * c[t, k, j] * f * (one - f)
-                    z[t, k, 2 * n + j] = e * i * (one - g * g)
-                    z[t, k, 3 * n + j] = dh[k, j] * u * o * (one - o)
-                    dc[k, j] = e * f
+                backward(z[t, k], c[t, k], s[t, k], dh[k], dc[k])
             if t:
                 np.dot(z[t], back, dh)
         delta = z.reshape(rows, 4 * n)

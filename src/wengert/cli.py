@@ -73,7 +73,7 @@ class _Display:
 
     def __init__(self, console: Console, steps: int) -> None:
         self.console, self.steps = console, steps
-        self.start = self.told = time.perf_counter()
+        self.start = self.told = 0.0
         self.bar = Progress(
             TextColumn("step {task.completed:>6.0f}"),
             BarColumn(bar_width=16),
@@ -88,10 +88,12 @@ class _Display:
 
     def __call__(self, at: train.Progress) -> None:
         now = time.perf_counter()
+        if at.step == 1:  # the first step also records, and on a new machine compiles: the clock starts behind it
+            self.start = self.told = now
         if now - self.told < (0.1 if self.console.is_terminal else 2.0):
             return
         self.told = now
-        rate = at.step / (now - self.start)
+        rate = (at.step - 1) / (now - self.start)
         fresh = "   -  " if at.fresh is None else f"{at.fresh:.4f}"
         if self.console.is_terminal:
             self.bar.update(self.task, completed=at.step, loss=at.loss, fresh=fresh, rate=rate)

@@ -14,12 +14,15 @@ from wengert.ops.spec import Lowering, Op, Params, register
 from wengert.shapes import Aval, aval, broadcast, broadcast_strides, collapse
 
 # | kernel | size | n | out | a | b | gemm | transpose a, b | m | n | k | lda | ldb | nd | dims[nd] | a steps | b steps
-_FLOAT = """
+# For every matrix of the stack: a and b are where its operands lie, z where its result goes.
+_STACK = """
 def kernel(ins, addr, n):
     nd = ins[14]
+    rows, columns, inner = ins[9], ins[10], ins[11]
     for t in range(n):
         a = addr[ins[4]]
         b = addr[ins[5]]
+        z = addr[ins[3]] + t * rows * columns * {size}
         rest = t
         for j in range(nd - 1, -1, -1):
             up = rest // ins[15 + j]
@@ -27,45 +30,37 @@ def kernel(ins, addr, n):
             a += at * ins[15 + nd + j]
             b += at * ins[15 + 2 * nd + j]
             rest = up
-        z = addr[ins[3]] + t * ins[9] * ins[10] * {size}
-        m, n_, k = ins[9], ins[10], ins[11]
-        gemm{size}(ins[6], ins[8], ins[7], n_, m, k, {kind}(1), b, ins[13], a, ins[12], {kind}(0), z, n_)
+{product}
     return 0
 """
 
+# Row-major z = a b is column-major z' = b' a'.
+_FLOAT = """
+        gemm{size}(ins[6], ins[8], ins[7], columns, rows, inner, {kind}(1), b, ins[13], a, ins[12], {kind}(0), z, columns)
+"""
+
 _WHOLE = """
-def kernel(ins, addr, n):
-    nd = ins[14]
-    for t in range(n):
-        a = addr[ins[4]]
-        b = addr[ins[5]]
-        rest = t
-        for j in range(nd - 1, -1, -1):
-            up = rest // ins[15 + j]
-            at = rest - up * ins[15 + j]
-            a += at * ins[15 + nd + j]
-            b += at * ins[15 + 2 * nd + j]
-            rest = up
         A = p{kind}(a)
         B = p{kind}(b)
-        Z = p{kind}(addr[ins[3]])
-        for i in range(ins[9]):
-            for j in range(ins[10]):
+        Z = p{kind}(z)
+        for i in range(rows):
+            for j in range(columns):
                 total = {word}(0)
-                for l in range(ins[11]):
-                    total = {word}(total {plus} A[i * ins[11] + l] {times} B[l * ins[10] + j])
-                Z[t * ins[9] * ins[10] + i * ins[10] + j] = total
-    return 0
+                for k in range(inner):
+                    total = {word}(total {plus} A[i * inner + k] {times} B[k * columns + j])
+                Z[i * columns + j] = total
 """
 
 
 @cache
 def _kernel(kind: str) -> tuple[str, str]:
+    size = np.dtype(kind).itemsize
     if kind[0] == "f":
-        return _FLOAT.format(kind=kind, size=kind[1]), f"matmul.{kind}"
-    plus, times = ("|", "&") if kind == "b1" else ("+", "*")
-    word = "u1" if kind == "b1" else kind
-    return _WHOLE.format(kind=kind, word=word, plus=plus, times=times), f"matmul.{kind}"
+        product = _FLOAT.format(kind=kind, size=size)
+    else:
+        plus, times = ("|", "&") if kind == "b1" else ("+", "*")
+        product = _WHOLE.format(kind=kind, word="u1" if kind == "b1" else kind, plus=plus, times=times)
+    return _STACK.format(size=size, product=product), f"matmul.{kind}"
 
 
 class Matmul(Op):
