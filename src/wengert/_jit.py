@@ -93,23 +93,34 @@ def content_key(source: str) -> str:
     return hashlib.sha256(_machine().salt + source.encode()).hexdigest()[:40]
 
 
-@cache
+_addresses: dict[str, int] = {}
+
+
 def address(source: str, label: str = "kernel") -> int:
     """Address of the compiled `kernel` that `source` defines; `label` names it in `stats`."""
+    found = _addresses.get(source)
+    if found is not None:
+        return found
     with _lock:
-        key = content_key(source)
-        machine = _machine()
-        path = cache_dir() / f"{key}.o"
-        code = _read(path, key)
-        if code is None:
-            code = _compile(source, f"wengert_{key}", machine)
-            _write(path, key, code)
-            stats.compiled.append(label)
-        else:
-            stats.loaded.append(label)
-        machine.engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-        machine.engine.finalize_object()
-        return int(machine.engine.get_function_address(f"wengert_{key}"))
+        if source not in _addresses:  # no other thread has been faster
+            _addresses[source] = _loaded(source, label)
+        return _addresses[source]
+
+
+def _loaded(source: str, label: str) -> int:
+    key = content_key(source)
+    machine = _machine()
+    path = cache_dir() / f"{key}.o"
+    code = _read(path, key)
+    if code is None:
+        code = _compile(source, f"wengert_{key}", machine)
+        _write(path, key, code)
+        stats.compiled.append(label)
+    else:
+        stats.loaded.append(label)
+    machine.engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    machine.engine.finalize_object()
+    return int(machine.engine.get_function_address(f"wengert_{key}"))
 
 
 def _seal(key: str, code: bytes) -> bytes:

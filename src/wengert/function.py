@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from wengert import tree
-from wengert.errors import TapeError, at_user
+from wengert.errors import DTypeError, TapeError, at_user
 from wengert.plan.lower import lower
 from wengert.plan.packets import Program
 from wengert.record.recorder import Recorder
@@ -170,6 +170,15 @@ def _signature(x: Any) -> Any:
         return (x.dtype, x.shape)
     if kind is float or kind is int or kind is complex:
         return kind
+    try:
+        hash(x)
+    except TypeError:
+        raise DTypeError(
+            at_user(
+                f"an argument of a jitted function is a {kind.__name__}: neither a number or array, nor a container "
+                "that optree knows, nor hashable. Register its class as a pytree, or capture it in a closure"
+            )
+        ) from None
     return (kind, x)
 
 

@@ -36,7 +36,8 @@ def kernel(ins, addr, n):
 
 # Row-major z = a b is column-major z' = b' a'.
 _FLOAT = """
-        gemm{size}(ins[6], ins[8], ins[7], columns, rows, inner, {kind}(1), b, ins[13], a, ins[12], {kind}(0), z, columns)
+        one, zero = {kind}(1), {kind}(0)
+        gemm{size}(ins[6], ins[8], ins[7], columns, rows, inner, one, b, ins[13], a, ins[12], zero, z, columns)
 """
 
 _WHOLE = """

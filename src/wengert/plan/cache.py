@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -10,7 +11,8 @@ from wengert.plan.packets import Program
 from wengert.tape import Tape
 
 Entry = TypeVar("Entry")
-_KEPT = 512
+_KEPT = 256
+_lock = threading.Lock()
 _programs: dict[Any, Program] = {}
 
 
@@ -24,7 +26,8 @@ def remembered(table: dict[Any, Entry], key: Any, make: Callable[[], Entry]) -> 
     found = table.get(key)
     if found is None:
         found = make()
-        if len(table) >= _KEPT:
-            table.pop(next(iter(table)), None)
-        table[key] = found
+        with _lock:
+            while len(table) >= _KEPT:
+                del table[next(iter(table))]
+            table[key] = found
     return found

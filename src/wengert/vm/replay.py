@@ -18,6 +18,8 @@ from wengert.plan.packets import RUN, Port, Program
 from wengert.shapes import ALIGN
 
 Array = np.ndarray[Any, np.dtype[Any]]
+_POOLED = 1 << 26
+"""Larger workspaces of un-jitted calls are not kept for the next one."""
 
 # ctypes converts every argument, so Python passes one: | replay loop | code | address table | words |
 _ENTER = """
@@ -75,6 +77,8 @@ class Workspace:
             window[...] = array
             return None
         direct = np.ascontiguousarray(array, dtype=port.aval.dtype)
+        if not direct.flags.aligned:
+            direct = direct.copy()
         self.point(port, direct)
         return direct
 
@@ -148,4 +152,5 @@ def run_once(program: Program, inputs: Sequence[Any], consts: Sequence[Any], cap
         del alive
         return found
     finally:
-        program.pool.append(workspace)
+        if program.nbytes <= _POOLED:
+            program.pool.append(workspace)
