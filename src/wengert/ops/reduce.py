@@ -38,8 +38,8 @@ def kernel(ins, addr, n):
         else:
             total = {wide}({identity})
             for c in range(0, length, {chunk}):
-                end = min(c + {chunk}, length)
-                m = min(end - c, {lanes})
+                end = where(c + {chunk} < length, c + {chunk}, length)
+                m = where(end - c < {lanes}, end - c, i8({lanes}))
                 for i in range(m):
                     S[i] = X[x0 + c + i]
                 r = c + m

@@ -24,59 +24,46 @@ from wengert.shapes import broadcast_strides, collapse, is_contiguous
 BLOCK = 512
 """Elements a block: an operand's block of float64 is 4 KiB, so a handful of them live in L1."""
 
-_MOVE = """
-def move_{width}(dst, src, count, step, out):
-    D = p{width}(dst)
-    S = p{width}(src)
-    if out == 1:
-        for i in range(count):
-            D[i * step // {size}] = S[i]
-    elif step == 0:
-        v = S[0]
-        for i in range(count):
-            put(D, i, v)
-    elif step == {size}:
-        for i in range(count):
+_DRIVER = """
+def move(dst, dst_step, src, src_step, size, count):
+    if dst_step == size and src_step == size:
+        D = pu1(dst)
+        S = pu1(src)
+        for i in range(count * size):
             put(D, i, get(S, i))
+    elif size == 8:
+        for i in range(count):
+            pu8(dst + i * dst_step)[0] = pu8(src + i * src_step)[0]
+    elif size == 4:
+        for i in range(count):
+            pu4(dst + i * dst_step)[0] = pu4(src + i * src_step)[0]
+    elif size == 2:
+        for i in range(count):
+            pu2(dst + i * dst_step)[0] = pu2(src + i * src_step)[0]
     else:
         for i in range(count):
-            put(D, i, get(S, i * step // {size}))
+            pu1(dst + i * dst_step)[0] = pu1(src + i * src_step)[0]
 
-"""
-
-_DRIVER = (
-    "".join(_MOVE.format(width=f"u{n}", size=n) for n in (8, 4, 1))
-    + """
 def walk(ins, nd, strides, base, start, count, buffer, size, out):
-    # Copies `count` elements from flat position `start` between a strided operand and a buffer.
+    # Moves `count` elements from flat position `start` between a strided operand and a buffer.
     done = 0
     inner = ins[9 + nd - 1]
+    step = ins[strides + nd - 1]
     while done < count:
         rest = (start + done) // inner
         at = (start + done) - rest * inner
-        here = base + at * ins[strides + nd - 1]
+        here = base + at * step
         for k in range(nd - 2, -1, -1):
             up = rest // ins[9 + k]
             here += (rest - up * ins[9 + k]) * ins[strides + k]
             rest = up
-        m = min(inner - at, count - done)
-        step = ins[strides + nd - 1]
-        dst = here if out == 1 else buffer + done * size
-        src = buffer + done * size if out == 1 else here
-        if size == 8:
-            move_u8(dst, src, m, step, out)
-        elif size == 4:
-            move_u4(dst, src, m, step, out)
-        elif size == 1:
-            move_u1(dst, src, m, step, out)
+        m = where(inner - at < count - done, inner - at, count - done)
+        there = buffer + done * size
+        if out != 0:
+            move(here, step, there, size, size, m)
         else:
-            for i in range(m):
-                d = dst + (i * step if out == 1 else i * size)
-                s = src + (i * size if out == 1 else i * step)
-                pu1(d)[0] = pu1(s)[0]
-                pu1(d)[1] = pu1(s)[1]
+            move(there, size, here, step, size, m)
         done += m
-    return 0
 
 def kernel(ins, addr, n):
     function = ins[3]
@@ -90,9 +77,9 @@ def kernel(ins, addr, n):
     for j in range(n_ops):
         packet[3 + j] = j
     width = 3 + nd
-    start = 0
+    start = i8(0)  # typed: a literal would make Numba compile `walk` twice
     while start < n:
-        count = min(block, n - start)
+        count = where(block < n - start, block, n - start)
         at = 9 + nd
         for j in range(n_ops):
             base = addr[ins[at]]
@@ -103,18 +90,17 @@ def kernel(ins, addr, n):
             else:
                 table[j] = scratch + 8 * block * j
                 if how == 1 or start == 0:
-                    walk(ins, nd, at + 3, base, start, count, table[j], size, 0)
+                    walk(ins, nd, at + 3, base, start, count, table[j], size, i8(0))
             at += width
         status = call(function, packet, table, count)
         if status != 0:
             return status
         at = 9 + nd
         if ins[at + 2] != 0:
-            walk(ins, nd, at + 3, addr[ins[at]], start, count, table[0], ins[at + 1], 1)
+            walk(ins, nd, at + 3, addr[ins[at]], start, count, table[0], ins[at + 1], i8(1))
         start += count
     return 0
 """
-)
 
 
 def elementwise(plan: Lowering, kernel: tuple[str, str], out: int, ins: Sequence[int]) -> None:
