@@ -172,8 +172,7 @@ def _compile(source: str, symbol: str, machine: _Machine) -> bytes:
     text = text.replace("noinline", "alwaysinline").replace("= common ", "= internal ")
     module = llvm.parse_assembly(text)
     module.verify()
-    tuning = llvm.create_pipeline_tuning_options(speed_level=3)
-    tuning.loop_vectorization = tuning.slp_vectorization = True
+    tuning = llvm.create_pipeline_tuning_options(speed_level=1)  # Numba has optimised already; this inlines
     passes = llvm.create_pass_builder(machine.target, tuning)
     passes.getModulePassManager().run(module, passes)
     foreign = {f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")}
