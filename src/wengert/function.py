@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from operator import is_
+from types import MethodType
 from typing import Any
 
 import numpy as np
 
 from wengert import tree
 from wengert.errors import DTypeError, TapeError, at_user
+from wengert.ops.guard import GUARD
 from wengert.plan.lower import lower
 from wengert.plan.packets import Program
 from wengert.record.recorder import Recorder
@@ -18,7 +20,7 @@ from wengert.record.session import recording
 from wengert.record.state import thread
 from wengert.record.tracer import Tracer
 from wengert.tape import Tape
-from wengert.vm.replay import GuardMissed, Workspace
+from wengert.vm.replay import GuardMissed, Workspace, run_once
 
 Function = Callable[..., Any]
 _MOST_VARIANTS = 64
@@ -68,7 +70,6 @@ class _Variant:
         self.program: Program = lower(tape)
         self.tape = tape
         self.pool: list[tuple[Workspace, list[Any]]] = []
-        self.inputs: tuple[int, ...] = ()
 
     def _workspace(self) -> tuple[Workspace, list[Any]]:
         workspace, tape, program = Workspace(self.program), self.tape, self.program
@@ -92,6 +93,24 @@ class _Variant:
         finally:
             self.pool.append(pair)
         del alive
+        return self._assembled(found)
+
+    def unguarded(self, values: list[Any]) -> Any:
+        """The recorded path, whatever the guards say: right for the values that it was recorded with.
+
+        A product may round otherwise in the whole program than in the piece that gave Python its value.
+        """
+        tape = self.tape
+        kept = [k for k, (op, *_) in enumerate(tape.instructions) if op is not GUARD]
+        free = Tape(
+            [tape.instructions[k] for k in kept], tape.avals, tape.inputs, tape.outputs, tape.consts, tape.captured,
+            [tape.lines[k] for k in kept], tape.subtapes, tape.name,
+        )  # fmt: skip
+        consts, arrays = [c.value for c in tape.consts], [c.array for c in tape.captured]
+        return self._assembled(run_once(lower(free), values, consts, arrays))
+
+    def _assembled(self, found: list[Any]) -> Any:
+        """Results in the structure that the function returned."""
         if self.flat:
             return tuple(found)
         if self.single:
@@ -112,6 +131,9 @@ class Jitted:
 
     def __repr__(self) -> str:
         return f"<wengert.jit of {self.f!r}>"
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else MethodType(self, instance)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if thread.active is not None:
@@ -149,7 +171,10 @@ class Jitted:
         variant = self._record(leaves, structure)
         variants.insert(0, variant)
         del variants[_MOST_VARIANTS:]
-        return variant(values)
+        try:
+            return variant(values)
+        except GuardMissed:
+            return variant.unguarded(values)
 
     def _record(self, leaves: list[Any], structure: Any) -> _Variant:
         recorder = Recorder(name=getattr(self.f, "__name__", ""), guarded=True)
