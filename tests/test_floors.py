@@ -30,7 +30,10 @@ FLOORS = (
     ("record",),
     ("transform",),
     ("loops.op",),
-    ("loops.bptt",),
+    (
+        "loops.bptt",
+        "loops.hoist",
+    ),
     ("loops.scan",),
     ("loops",),
     ("function",),

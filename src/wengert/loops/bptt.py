@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wengert.loops.op import SCAN
+from wengert.ops.elementwise import NEG
+from wengert.ops.matmul import MATMUL
+from wengert.ops.views import RESHAPE, TRANSPOSE
 from wengert.record.recorder import Recorder
 from wengert.record.session import recording
 from wengert.record.tracer import Tracer
-from wengert.shapes import aval
+from wengert.shapes import Aval, aval
 from wengert.tape import Tape
-from wengert.transform.adjoint import Walk, add, pull_back, zeros
+from wengert.transform.adjoint import Deferred, Walk, add, unbroadcast, walk_back, zeros
 
 
 def adjoint(walk: Walk, at: int, z_bars: list[int | None]) -> list[int | None]:
@@ -24,14 +27,39 @@ def adjoint(walk: Walk, at: int, z_bars: list[int | None]) -> list[int | None]:
     body = source.subtapes[index]
     wanted = _active_inputs(body, n_const, n_carry, [s in walk.active for s in ins])
     back = _Reverse(recorder, body, n_const, n_carry, z_bars, wanted)
-    stacks = [walk.primal(s) for s in back.stack(source, at)]
-    operands = back.constant_operands(walk, ins) + back.carry_init(z_bars) + stacks
+    stacks = {s: walk.primal(t) for s, t in back.stack(source, at).items()}
+    operands = back.constant_operands(walk, ins) + back.carry_init(z_bars) + [stacks[s] for s in back.needs]
     operands += [s for k in back.y_used if (s := z_bars[n_carry + k]) is not None]
     recorder.subtapes.append(back.tape)
     new = (len(recorder.subtapes) - 1, len(back.constants), len(back.carried), length, int(not reverse))
     whats = SCAN.infer([recorder.avals[s] for s in operands], (back.tape, *new[1:]))
     found = recorder.emit_many(SCAN, tuple(operands), new, whats)
-    return back.increments(found, len(ins))
+    increments = back.increments(found, len(ins))
+    for part in back.deferred:
+        z_stack = found[len(back.carried) + back.ys.index(part.z_bar)]
+        increment = _summed(recorder, part, z_stack, stacks, body.avals[part.slot])
+        total = {0: so_far} if (so_far := increments[body.inputs.index(part.slot)]) is not None else {}
+        add(recorder, total, 0, increment)
+        increments[body.inputs.index(part.slot)] = total[0]
+    return increments
+
+
+def _summed(recorder: Recorder, part: Deferred, z_stack: int, stacks: dict[int, int], what: Aval) -> int:
+    """A constant's adjoint from all steps at once: one product over time and rows, or one sum."""
+    if part.left is None:
+        if part.negative:
+            z_stack = recorder.emit(NEG, (z_stack,), (), recorder.avals[z_stack])
+        return unbroadcast(recorder, z_stack, what)
+
+    def rows(slot: int) -> Tracer:
+        stack = recorder.avals[slot]
+        shape = (stack.shape[0] * stack.shape[1], stack.shape[2])
+        found: Tracer = recorder.bind(RESHAPE, (recorder.tracer(slot),), shape)
+        return found
+
+    left = recorder.bind(TRANSPOSE, (rows(stacks[part.left]),), (1, 0))
+    found: Tracer = recorder.bind(MATMUL, (left, rows(z_stack)), ())
+    return found.slot
 
 
 def _active_inputs(body: Tape, n_const: int, n_carry: int, given: list[bool]) -> set[int]:
@@ -77,31 +105,43 @@ class _Reverse:
             given = [outputs[k] for k in self.carries] + [outputs[n_carry + k] for k in self.y_used]
             for slot, tracer in zip(given, [*bars_in[: len(self.carries)], *ys_in], strict=True):
                 add(step, bars, slot, tracer.slot)
-            out = self._adjoints(step, bars, bars_in, [s for s in inputs if s in wanted])
-        self.constants = [t for t in step.lifts if not self._differs(t)]
-        stacked = [t for t in step.lifts if self._differs(t)]
+            carried = self._adjoints(step, bars, bars_in, [s for s in inputs if s in wanted])
+        kept = {k: t for k, t in zip(self.consts, bars_in[len(self.carries) :], strict=True) if k in carried}
+        bars_in = [*bars_in[: len(self.carries)], *kept.values()]
+        self.consts = list(kept)
+        self.carried = [inputs[n_const + k] for k in self.carries] + [inputs[k] for k in self.consts]
+        out = [carried[n_const + k] for k in self.carries] + [carried[k] for k in self.consts] + self.ys
+        used = _live_slots(step, out)
+        lifts = [t for t in step.lifts if step.lift(t) in used]
+        self.constants = [t for t in lifts if not self._differs(t)]
+        stacked = [t for t in lifts if self._differs(t)]
         self.needs = [t.slot for t in stacked]
         slots = [step.lift(t) for t in self.constants] + [t.slot for t in bars_in]
         slots += [step.lift(t) for t in stacked] + [t.slot for t in ys_in]
         self.tape = body_tape(step, slots, out)
 
-    def _adjoints(self, step: Recorder, bars: dict[int, int], bars_in: list[Tracer], wrt: list[int]) -> list[int]:
-        """Slots of the step's results: adjoints of the carry, sums for the constants, adjoints of x."""
+    def _adjoints(self, step: Recorder, bars: dict[int, int], bars_in: list[Tracer], wrt: list[int]) -> dict[int, int]:
+        """Record the step: by input the slot of its carry's result. Sets `ys`: adjoints of xs, what is deferred."""
         body = self.body
-        found = pull_back(step, 0, len(body.instructions), bars, wrt, self.replayed)
+        walk = Walk(step, self.replayed, bars, frozenset(body.inputs[: self.n_const]))
+        found = walk_back(walk, 0, len(body.instructions), wrt)
         adjoint = dict(zip(wrt, found, strict=True))
 
         def bar(slot: int) -> int:
             got = adjoint[slot]
             return zeros(step, body.avals[slot]) if got is None else got
 
-        out = [bar(body.inputs[self.n_const + k]) for k in self.carries]
+        out = {self.n_const + k: bar(body.inputs[self.n_const + k]) for k in self.carries}
         for k, tracer in zip(self.consts, bars_in[len(self.carries) :], strict=True):
-            total = {k: tracer.slot}
-            if (increment := adjoint[body.inputs[k]]) is not None:
+            increment = adjoint[body.inputs[k]]
+            if increment is not None:
+                total = {k: tracer.slot}
                 add(step, total, k, increment)
-            out.append(total[k])
-        return out + [bar(body.inputs[k]) for k in self.xs]
+                out[k] = total[k]
+        self.deferred = walk.deferred
+        self.ys = [bar(body.inputs[k]) for k in self.xs]
+        self.ys += [s for s in dict.fromkeys(d.z_bar for d in walk.deferred) if s not in self.ys]
+        return out
 
     def _differs(self, tracer: Tracer) -> bool:
         """Whether a value differs from step to step (else it is one of the loop's constants)."""
@@ -121,21 +161,22 @@ class _Reverse:
         whats = [self.body.avals[s] for s in self.carried]
         return [zeros(self.outer, what) if bar is None else bar for bar, what in zip(given, whats, strict=True)]
 
-    def stack(self, source: Recorder, at: int) -> list[int]:
-        """Slots with all steps' values of what the reverse step needs, added to the forward scan's results."""
+    def stack(self, source: Recorder, at: int) -> dict[int, int]:
+        """Slots with all steps' values of what is needed of the body, added to the forward scan's results."""
         op, outs, ins, params = source.instructions[at]
         index, n_const, n_carry, length, _ = params
         body, first_x = self.body, n_const + n_carry
-        extra, results, slots = list(body.outputs), list(outs), []
-        for s in self.needs:
+        extra, results, slots = list(body.outputs), list(outs), {}
+        lefts = [d.left for d in self.deferred if d.left is not None]
+        for s in dict.fromkeys([*self.needs, *lefts]):
             if s in body.inputs[first_x:]:
-                slots.append(ins[body.inputs.index(s)])
+                slots[s] = ins[body.inputs.index(s)]
                 continue
             if s not in extra[n_carry:]:
                 what = self.replayed.avals[s]
                 extra.append(s)
                 results.append(source.new(aval(what.dtype, (length, *what.shape))))
-            slots.append(results[n_carry + extra[n_carry:].index(s)])
+            slots[s] = results[n_carry + extra[n_carry:].index(s)]
         source.subtapes[index] = body_tape(self.replayed, body.inputs, extra)
         source.instructions[at] = (op, tuple(results), ins, params)
         if len(results) > len(outs) and at < source.evaluated:
@@ -146,9 +187,18 @@ class _Reverse:
         """Results of the reverse scan, sorted by the forward scan's operands."""
         places = [self.n_const + k for k in self.carries] + self.consts + self.xs
         in_order: list[int | None] = [None] * n
-        for place, slot in zip(places, found, strict=True):
+        for place, slot in zip(places, found, strict=False):  # behind them: what is deferred
             in_order[place] = slot
         return in_order
+
+
+def _live_slots(step: Recorder, outputs: Sequence[int]) -> set[int]:
+    """Slots that the outputs depend on."""
+    live = set(outputs)
+    for _, outs, ins, _ in reversed(step.instructions):
+        if not live.isdisjoint(outs):
+            live.update(ins)
+    return live
 
 
 def _recorder_of(body: Tape, outer: Recorder) -> Recorder:

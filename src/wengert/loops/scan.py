@@ -8,6 +8,7 @@ from typing import Any
 from wengert import tree
 from wengert.errors import CarryError, ShapeError, at_user
 from wengert.loops.bptt import body_tape
+from wengert.loops.hoist import hoist
 from wengert.loops.op import SCAN
 from wengert.record.eager import evaluate
 from wengert.record.recorder import Recorder
@@ -102,11 +103,14 @@ def scan(
             carry, trial = given, True
         else:
             break
-    inputs = [step.lift(t) for t in step.lifts] + [t.slot for t in (*carry_in, *x_in)]
+    constants = [(t, step.lift(t)) for t in step.lifts]
+    timed = list(zip(stacks, (t.slot for t in x_in), strict=True))
+    constants, timed = hoist(recorder, step, steps, constants, timed, [*carry_out, *y_slots])
+    inputs = [s for _, s in constants] + [t.slot for t in carry_in] + [s for _, s in timed]
     body = body_tape(step, inputs, [*carry_out, *y_slots])
     recorder.subtapes.append(body)
-    operands = [recorder.slot(t) for t in (*step.lifts, *carry, *stacks)]
-    params = (len(recorder.subtapes) - 1, len(step.lifts), len(carry), steps, int(reverse))
+    operands = [recorder.slot(t) for t in (*(t for t, _ in constants), *carry, *(t for t, _ in timed))]
+    params = (len(recorder.subtapes) - 1, len(constants), len(carry), steps, int(reverse))
     whats = SCAN.infer([recorder.avals[s] for s in operands], (body, *params[1:]))
     results = [recorder.tracer(s) for s in recorder.emit_many(SCAN, tuple(operands), params, whats)]
     n = len(carry)

@@ -11,13 +11,14 @@ formula, fused); inside another derivative the formula is recorded op by op.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from wengert.ops.elementwise import ACC, ADD, NEG, Elementwise
 from wengert.ops.index import GATHER, SPARSE
+from wengert.ops.matmul import MATMUL
 from wengert.ops.reduce import SUM
 from wengert.ops.spec import Op, Params
-from wengert.ops.views import BROADCAST, RESHAPE
+from wengert.ops.views import BROADCAST, RESHAPE, TRANSPOSE
 from wengert.record.recorder import Recorder
 from wengert.record.tracer import Tracer
 from wengert.shapes import Aval, aval, reduced
@@ -27,27 +28,44 @@ Bars = dict[int, int]
 """Slot -> the slot that holds its adjoint so far."""
 
 
+class Deferred(NamedTuple):
+    """A part of a loop constant's adjoint that is not summed step by step but computed once, after the loop."""
+
+    slot: int
+    """The constant."""
+    z_bar: int
+    """The adjoint, in the step of the reverse loop, that all steps' values are needed of."""
+    left: int | None
+    """For z = left @ constant the left operand; None for z = ... + constant (or minus, with `negative`)."""
+    negative: bool = False
+
+
 class Walk:
     """A walk over `source` that appends to `recorder`: usually the same; in a loop the adjoint's own step."""
 
-    def __init__(self, recorder: Recorder, source: Recorder, bars: Bars) -> None:
+    def __init__(self, recorder: Recorder, source: Recorder, bars: Bars, constants: frozenset[int]) -> None:
         self.recorder, self.source, self.bars = recorder, source, bars
+        self.constants = constants
+        """Of a loop: slots that are the same in every step."""
         self.active: set[int] = set()
+        self.deferred: list[Deferred] = []
 
     def primal(self, slot: int) -> int:
         """The source's slot as the recorder knows it."""
         return slot if self.source is self.recorder else self.recorder.lift(self.source.tracer(slot))
 
 
-def pull_back(
-    recorder: Recorder, start: int, stop: int, bars: Bars, wrt: Sequence[int], source: Recorder | None = None
-) -> list[int | None]:
+def pull_back(recorder: Recorder, start: int, stop: int, bars: Bars, wrt: Sequence[int]) -> list[int | None]:
     """Append the adjoint of instructions `start` to `stop`; the adjoints of `wrt`, None where there is none.
 
-    `bars` holds the adjoints of the results. Only slots that depend on `wrt` are followed. `source` is the
-    recorder of the instructions, where that is another one (a parent of this one).
+    `bars` holds the adjoints of the results. Only slots that depend on `wrt` are followed.
     """
-    walk = Walk(recorder, source or recorder, bars)
+    return walk_back(Walk(recorder, recorder, bars, frozenset()), start, stop, wrt)
+
+
+def walk_back(walk: Walk, start: int, stop: int, wrt: Sequence[int]) -> list[int | None]:
+    """`pull_back` where the instructions may be another recorder's (a parent's): see `Walk`."""
+    recorder, bars = walk.recorder, walk.bars
     walk.active, positions = _activity(walk.source, start, stop, wrt)
     before = recorder.line
     try:
@@ -83,6 +101,8 @@ def _step(walk: Walk, at: int, op: Op, outs: Slots, ins: Slots, params: Params) 
     if op in SPARSE:
         _sparse(walk, op, outs[0], ins, params)
         return
+    if op is MATMUL and _defers_product(walk, outs[0], ins):
+        return
     if op.n_out != 1:
         increments = op.adjoint(walk, at, [bars.get(s) for s in outs])  # type: ignore[attr-defined]
     else:
@@ -94,6 +114,20 @@ def _step(walk: Walk, at: int, op: Op, outs: Slots, ins: Slots, params: Params) 
             add(recorder, bars, slot, increment)
 
 
+def _defers_product(walk: Walk, z: int, ins: Slots) -> bool:
+    """z = h @ W with a loop's constant W: its adjoint is one product after the loop, over all steps at once."""
+    recorder, (h, w) = walk.recorder, ins
+    avals = walk.source.avals
+    if w not in walk.active or w not in walk.constants or h in walk.constants or avals[h].ndim != 2:
+        return False
+    z_bar = walk.bars[z]
+    walk.deferred.append(Deferred(w, z_bar, h))
+    if h in walk.active:
+        turned = recorder.bind(TRANSPOSE, (walk.source.tracer(w),), (1, 0))
+        add(recorder, walk.bars, h, recorder.bind(MATMUL, (recorder.tracer(z_bar), turned), ()).slot)
+    return True
+
+
 def _elementwise(walk: Walk, op: Elementwise, z: int, ins: Slots) -> None:
     recorder, avals = walk.recorder, walk.source.avals
     z_bar = walk.bars[z]
@@ -101,6 +135,9 @@ def _elementwise(walk: Walk, op: Elementwise, z: int, ins: Slots) -> None:
     for k, slot in enumerate(ins):
         pull = op.fused[k]
         if slot not in walk.active or not pull:
+            continue
+        if slot in walk.constants and isinstance(pull, str):
+            walk.deferred.append(Deferred(slot, z_bar, None, pull == "-1"))
             continue
         if pull == "1":
             increment = z_bar
@@ -117,11 +154,11 @@ def _elementwise(walk: Walk, op: Elementwise, z: int, ins: Slots) -> None:
             used = (z_bar if i == 0 else walk.primal(z if i == last else ins[i - 1]) for i in pull[1])
             increment = recorder.emit(pull[0], tuple(used), (), z_type)
         if avals[slot] is not recorder.avals[increment]:
-            increment = _unbroadcast(recorder, increment, avals[slot])
+            increment = unbroadcast(recorder, increment, avals[slot])
         add(recorder, walk.bars, slot, increment)
 
 
-def _unbroadcast(recorder: Recorder, slot: int, what: Aval) -> int:
+def unbroadcast(recorder: Recorder, slot: int, what: Aval) -> int:
     """Sum over the axes along which an operand was repeated."""
     shape = recorder.avals[slot].shape
     lead = len(shape) - what.ndim
