@@ -34,10 +34,35 @@ def kernel(ins, addr, n):
     return 0
 """
 
-# Row-major z = a b is column-major z' = b' a'.
+# Row-major z = a b is column-major z' = b' a'. A product of middling size, or with a small result, is done in
+# pieces that BLAS keeps on one thread (its own limit is 4 * 65536 multiplications): waking a second one costs more
+# than it saves, and far more where the other core is busy. Pieces are cut from the sum if that is the longest, else
+# from the rows.
 _FLOAT = """
-        one, zero = {kind}(1), {kind}(0)
-        gemm{size}(ins[6], ins[8], ins[7], columns, rows, inner, one, b, ins[13], a, ins[12], zero, z, columns)
+        work = rows * columns * inner
+        step_k = inner
+        step_m = rows
+        if work > 262144 and (work <= 2097152 or (rows * columns <= 8192 and work <= 16777216)):
+            if inner >= rows:
+                step_k = where(262144 // (rows * columns) > 16, 262144 // (rows * columns), i8(16))
+            else:
+                step_m = where(262144 // (inner * columns) > 16, 262144 // (inner * columns), i8(16))
+        down = where(ins[7] == 78, ins[12], i8(1)) * {size}
+        along = where(ins[7] == 78, i8(1), ins[12]) * {size}
+        across = where(ins[8] == 78, ins[13], i8(1)) * {size}
+        m = i8(0)
+        while m < rows:
+            count = where(step_m < rows - m, step_m, rows - m)
+            k = i8(0)
+            while k < inner or k == 0:
+                length = where(step_k < inner - k, step_k, inner - k)
+                gemm{size}(
+                    ins[6], ins[8], ins[7], columns, count, length, {kind}(1), b + k * across, ins[13],
+                    a + m * down + k * along, ins[12], where(k == 0, {kind}(0), {kind}(1)), z + m * columns * {size},
+                    columns,
+                )
+                k += where(step_k > 0, step_k, i8(1))
+            m += step_m
 """
 
 _WHOLE = """
