@@ -90,7 +90,7 @@ class _Display:
         now = time.perf_counter()
         if at.step == 1:  # the first step also records, and on a new machine compiles: the clock starts behind it
             self.start = self.told = now
-        if now - self.told < (0.1 if self.console.is_terminal else 2.0):
+        if now - self.told < (0.1 if self.console.is_terminal else 0.5):
             return
         self.told = now
         rate = (at.step - 1) / (now - self.start)
