@@ -84,7 +84,7 @@ class _Display:
             console=console,
             transient=True,
         )
-        self.task = self.bar.add_task("train", total=steps, loss=math.nan, fresh="   -  ", rate=0.0)
+        self.task = self.bar.add_task("train", total=steps, loss="   -  ", fresh="   -  ", rate=0.0)
 
     def __call__(self, at: train.Progress) -> None:
         now = time.perf_counter()
@@ -96,7 +96,7 @@ class _Display:
         rate = (at.step - 1) / (now - self.start)
         fresh = "   -  " if at.fresh is None else f"{at.fresh:.4f}"
         if self.console.is_terminal:
-            self.bar.update(self.task, completed=at.step, loss=at.loss, fresh=fresh, rate=rate)
+            self.bar.update(self.task, completed=at.step, loss=f"{at.loss:.4f}", fresh=fresh, rate=rate)
         else:
             left = (self.steps - at.step) / rate
             print(
