@@ -98,6 +98,33 @@ def test_ctrl_c_ends_cleanly_and_says_how_far_it_got():
     assert "Traceback" not in err
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_on_a_terminal_the_progress_line_is_live():
+    import pty
+
+    main_end, terminal = pty.openpty()
+    argv = [sys.executable, "-m", "wengert", *SMALL, "--lr", "1e-9", "--steps", "3000"]
+    with subprocess.Popen(argv, stdout=terminal, stderr=terminal, env=os.environ | {"TERM": "xterm"}) as process:
+        os.close(terminal)
+        seen = b""
+        while chunk := _read(main_end):
+            seen += chunk
+    os.close(main_end)
+    text = seen.decode()
+    assert process.returncode == 0, text
+    assert "steps/s" in text
+    assert "ETA" in text
+    assert "after 3000 steps" in text
+    assert "Traceback" not in text
+
+
+def _read(descriptor):
+    try:
+        return os.read(descriptor, 65536)
+    except OSError:  # the other end is closed
+        return b""
+
+
 def test_parser_defaults_are_the_settings():
     options = parser().parse_args(["train", "adding"])
     assert vars(options) | {"target": 0.01} == vars(train.Settings()) | {

@@ -77,9 +77,7 @@ class _Display:
         self.bar = Progress(
             TextColumn("step {task.completed:>6.0f}"),
             BarColumn(bar_width=16),
-            TextColumn(
-                "loss {task.fields[loss]:.4f}  fresh {task.fields[fresh]}  {task.fields[rate]:>5.0f} steps/s  ETA"
-            ),
+            TextColumn("loss {task.fields[loss]}  fresh {task.fields[fresh]}  {task.fields[rate]:>5.0f} steps/s  ETA"),
             TimeRemainingColumn(compact=True),
             console=console,
             transient=True,
