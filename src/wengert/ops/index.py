@@ -74,6 +74,9 @@ class Index(Op):
     def forward(self, operands: Sequence[Any], params: Params) -> Any:
         return operands[0][numpy_index(params)]
 
+    def pullback(self, z_bar: Any, operands: Sequence[Any], z: Any, params: Params) -> Sequence[Any]:
+        return [bind(INDEX_ADD, (np.zeros_like(operands[0]), z_bar), params)]
+
     def lower(self, plan: Lowering, outs: Sequence[int], ins: Sequence[int], params: Params) -> None:
         _, offset, strides = view_of(plan.aval(ins[0]).shape, plan.strides(ins[0]), params)
         plan.alias(outs[0], ins[0], offset, strides)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from wengert.shapes import Aval, Shape
 
@@ -59,15 +59,6 @@ class Lowering(Protocol):
 
     def body(self, tape: Any, inputs: Sequence[int], carries: Sequence[int]) -> tuple[int, list[int]]:
         """Append the packets of a sub-tape; see `plan.lower.Scope.body`."""
-
-
-@runtime_checkable
-class Traced(Protocol):
-    """A value that records what is done to it instead of computing it."""
-
-    shape: Shape
-
-    def wengert_bind(self, op: Op, operands: Sequence[Any], params: Params) -> Any: ...
 
 
 class Op:

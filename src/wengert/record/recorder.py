@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -362,11 +361,3 @@ class Recorder:
 
 
 # --- the active recorder of a thread ------------------------------------------------------------------
-
-
-@cache
-def result_dtype(*kinds: Any) -> np.dtype[Any]:
-    """NumPy's promotion; Python's `float` and `int` stand for their numbers."""
-    if all(isinstance(k, type) for k in kinds):
-        return supported(np.result_type(*kinds))
-    return supported(np.result_type(*(k(0) if isinstance(k, type) else k for k in kinds)))

@@ -15,7 +15,6 @@ from wengert.ops.matmul import MATMUL
 from wengert.ops.reduce import MAX, MIN, SUM, sum_dtype
 from wengert.ops.spec import BY_NAME, Op, bind
 from wengert.ops.views import BROADCAST, RESHAPE, TRANSPOSE
-from wengert.record.recorder import result_dtype
 from wengert.record.state import current
 from wengert.record.tracer import RULES, Tracer
 from wengert.shapes import CODE_OF, F64, Shape, normal_axes, normal_axis, reduced, resolve_reshape, supported
@@ -49,7 +48,7 @@ def _cast(x: Tracer, dtype: np.dtype[Any]) -> Tracer:
 def _promoted(values: Sequence[Any], dtype: Any = None) -> list[Tracer]:
     """Operands brought to their common dtype, or to the one that was asked for."""
     found = [_traced(v) for v in values]
-    common = result_dtype(*(v.dtype for v in found)) if dtype is None else supported(np.dtype(dtype))
+    common = supported(np.result_type(*(v.dtype for v in found)) if dtype is None else np.dtype(dtype))
     return [_cast(v, common) for v in found]
 
 

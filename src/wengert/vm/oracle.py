@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from wengert.ops.index import numpy_index
 from wengert.tape import Tape
 
 Values = dict[int, Any]
@@ -37,19 +36,11 @@ def backward(tape: Tape, values: Mapping[int, Any], out_bars: Mapping[int, Any])
             z = [values[s] for s in outs]
         with np.errstate(all="ignore"):
             increments = op.pullback(given, operands, z, tape.resolved(op, params))
-        if op.n_out == 1 and op.name == "index":
-            increments = [_scattered(operands[0], given, params)]
         for slot, x, bar in zip(ins, operands, increments, strict=True):
             if bar is not None and np.asarray(x).dtype.kind == "f":
                 bar = _unbroadcast(np.asarray(bar), np.shape(x)).astype(x.dtype)
                 bars[slot] = bars[slot] + bar if slot in bars else bar
     return bars
-
-
-def _scattered(x: Any, z_bar: Any, params: Any) -> Any:
-    out = np.zeros_like(x)
-    out[numpy_index(params)] += z_bar
-    return out
 
 
 def _unbroadcast(x: Any, shape: tuple[int, ...]) -> Any:
