@@ -13,7 +13,7 @@ ROOT = Path(wengert.__file__).parent
 FLOORS = (
     ("errors", "_version"),
     ("_jit",),
-    ("shapes", "tree"),
+    ("shapes", "tree", "threads"),
     ("ops.spec",),
     ("ops.table",),
     ("ops.vecmath",),
@@ -29,6 +29,8 @@ FLOORS = (
     ("record.rules",),
     ("record",),
     ("transform",),
+    ("loops.split",),
+    ("loops.lowering",),
     ("loops.op",),
     (
         "loops.bptt",

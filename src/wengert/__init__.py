@@ -4,7 +4,8 @@ from wengert import tree
 from wengert._version import VERSION
 from wengert.function import jit, record
 from wengert.loops.scan import scan
+from wengert.threads import num_threads, set_num_threads
 from wengert.transform.grad import grad, value_and_grad
 
 __version__ = VERSION
-__all__ = ["grad", "jit", "record", "scan", "tree", "value_and_grad"]
+__all__ = ["grad", "jit", "num_threads", "record", "scan", "set_num_threads", "tree", "value_and_grad"]

@@ -191,6 +191,8 @@ def _language() -> tuple[Any, dict[str, Any]]:
     call(k, ins, addr, n)   a kernel by address               address_of(p)   pointer -> integer address
     pow2_low(s), pow2_high(s)   for s = 1.5 * 2**mantissa_bits + k: 2**floor(k/2), 2**ceil(k/2), by bit cast
     gemm8/gemm4(fn, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)   BLAS by address
+    seen(p), say(p, v), swap_if(p, old, new)   atomic access to a word; swap_if tells whether it did
+    foreign(fn, a)          a C function of one word, by address
     """
     import math
 
@@ -275,6 +277,36 @@ def _language() -> tuple[Any, dict[str, Any]]:
     def fma(ctx: Any, x: Any, y: Any, z: Any) -> Any:
         return x(x, x, x), lambda cg, b, sig, args: b.fma(*args)
 
+    @intrinsic
+    def seen(ctx: Any, pointer: Any) -> Any:
+        def build(cg: Any, b: Any, sig: Any, args: Any) -> Any:
+            return b.load_atomic(args[0], "acquire", 8)
+
+        return types.int64(words), build
+
+    @intrinsic
+    def say(ctx: Any, pointer: Any, value: Any) -> Any:
+        def build(cg: Any, b: Any, sig: Any, args: Any) -> Any:
+            b.store_atomic(args[1], args[0], "seq_cst", 8)
+            return cg.get_dummy_value()
+
+        return types.void(words, types.int64), build
+
+    @intrinsic
+    def swap_if(ctx: Any, pointer: Any, old: Any, new: Any) -> Any:
+        def build(cg: Any, b: Any, sig: Any, args: Any) -> Any:
+            return b.extract_value(b.cmpxchg(args[0], args[1], args[2], "seq_cst", "seq_cst"), 1)
+
+        return types.boolean(words, types.int64, types.int64), build
+
+    @intrinsic
+    def foreign(ctx: Any, function: Any, argument: Any) -> Any:
+        def build(cg: Any, b: Any, sig: Any, args: Any) -> Any:
+            kind = ir.FunctionType(i32, [i64])
+            return b.sext(b.call(b.inttoptr(args[0], kind.as_pointer()), [args[1]]), i64)
+
+        return types.int64(types.int64, types.int64), build
+
     def half_power(second: bool) -> Any:
         @intrinsic
         def power(ctx: Any, shifted: Any) -> Any:
@@ -326,6 +358,7 @@ def _language() -> tuple[Any, dict[str, Any]]:
         "get": get, "put": put, "skip": skip, "address_of": address_of, "call": call, "where": where,
         "fma": fma, "pow2_low": half_power(False), "pow2_high": half_power(True),
         "gemm8": gemm(ir.DoubleType(), types.float64), "gemm4": gemm(ir.FloatType(), types.float32),
+        "seen": seen, "say": say, "swap_if": swap_if, "foreign": foreign,
     }  # fmt: skip
     return numba, scope
 

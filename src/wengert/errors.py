@@ -72,6 +72,10 @@ class TapeError(WengertError, ValueError):
     """A tape that breaks one of the rules that `Tape.verify` defines, or is called wrongly."""
 
 
+class OptionError(WengertError, ValueError):
+    """An option has a value that it cannot have."""
+
+
 class KernelError(WengertError, RuntimeError):
     """A kernel could not be compiled or loaded."""
 

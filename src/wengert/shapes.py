@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -174,3 +175,9 @@ def resolve_reshape(shape: Shape, size: int, wanted: Any) -> Shape:
     if min(out, default=0) < 0 or math.prod(out) != size:
         raise ShapeError(at_user(f"cannot reshape array of size {size}, shape {shape}, into shape {parts}"))
     return out
+
+
+def pieces(n: int, parts: int) -> list[tuple[int, int]]:
+    """`n` things in so many parts of about equal size: the first of each part, and how many."""
+    edges = [n * k // parts for k in range(parts + 1)]
+    return [(low, high - low) for low, high in pairwise(edges)]

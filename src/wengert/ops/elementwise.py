@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wengert.errors import DTypeError, ShapeError, at_user
-from wengert.ops.spec import BY_NAME, Lowering, Op, Params, bind, register
+from wengert.ops.spec import BY_NAME, WHOLE, Lowering, Op, Params, bind, register
 from wengert.ops.strided import elementwise
 from wengert.ops.table import ROWS
 from wengert.ops.vecmath import NEGATIVE_POWER, VECTOR
@@ -118,6 +118,15 @@ class Elementwise(Op):
         if self.name == "expit" and common.kind != "f":
             common = F64
         return (BOOL,) * first + (common,) * (len(kinds) - first), common
+
+    def rows(
+        self, axes: Sequence[int], avals: Sequence[Aval], params: Params, out: Aval, wanted: int, rows: int
+    ) -> tuple[int, Sequence[int]]:
+        known = ((axis, a.ndim) for axis, a in zip((*axes, wanted), (*avals, out), strict=True) if axis >= 0)
+        axis, ndim = next(known)
+        back = axis - ndim  # axes are aligned from the last
+        places = [a.ndim + back if a.ndim + back >= 0 and a.shape[back] == rows else WHOLE for a in avals]
+        return out.ndim + back, places
 
     # --- code --------------------------------------------------------------------------------------
 
@@ -281,6 +290,12 @@ class Cast(Op):
 
     def pullback(self, z_bar: Any, operands: Sequence[Any], z: Any, params: Params) -> Sequence[Any]:
         return [z_bar.astype(operands[0].dtype) if operands[0].dtype.kind == "f" else None]
+
+    def rows(
+        self, axes: Sequence[int], avals: Sequence[Aval], params: Params, out: Aval, wanted: int, rows: int
+    ) -> tuple[int, Sequence[int]]:
+        axis = max(axes[0], wanted)
+        return axis, (axis,)
 
     def lower(self, plan: Lowering, outs: Sequence[int], ins: Sequence[int], params: Params) -> None:
         plan.allocate(outs[0])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from wengert.ops.elementwise import ACC
-from wengert.ops.spec import Lowering, Op, Params, bind, register
+from wengert.ops.spec import MIXED, WHOLE, Lowering, Op, Params, bind, register
 from wengert.ops.strided import elementwise
 from wengert.shapes import I64, Aval, Shape, aval
 
@@ -45,6 +45,29 @@ def view_of(shape: Shape, strides: Shape, params: Params) -> tuple[Shape, int, S
     return tuple(out), offset, tuple(steps)
 
 
+def moved_axis(params: Params, axis: int, rows: int, into: bool) -> int:
+    """Where an axis of x is in x[...] (or, with `into` false, the other way), if all of it is taken."""
+    here = there = 0
+    for kind, start, step, count in items(params):
+        if (here if into else there) == axis and kind != (NEW if into else TAKE):
+            whole = kind == SLICE and start == 0 and step == 1 and count == rows
+            return (there if into else here) if whole else MIXED
+        here += kind != NEW
+        there += kind != TAKE
+    return MIXED
+
+
+def resized_slice(params: Params, axis: int, rows: int, of_result: bool) -> Params:
+    """The index with another count where it takes the whole of an axis of x (or of x[...])."""
+    found: list[int] = []
+    at = 0
+    for kind, start, step, count in items(params):
+        counts = kind != (TAKE if of_result else NEW)
+        found += (kind, start, step, rows if counts and at == axis else count)
+        at += counts
+    return tuple(found)
+
+
 def numpy_index(params: Params) -> tuple[Any, ...]:
     """The same index as NumPy takes it."""
     found: list[Any] = []
@@ -76,6 +99,17 @@ class Index(Op):
 
     def pullback(self, z_bar: Any, operands: Sequence[Any], z: Any, params: Params) -> Sequence[Any]:
         return [bind(INDEX_ADD, (np.zeros_like(operands[0]), z_bar), params)]
+
+    def rows(
+        self, axes: Sequence[int], avals: Sequence[Aval], params: Params, out: Aval, wanted: int, rows: int
+    ) -> tuple[int, Sequence[int]]:
+        if axes[0] >= 0:
+            return moved_axis(params, axes[0], rows, True), axes
+        other = moved_axis(params, wanted, rows, False)
+        return wanted if other >= 0 else MIXED, (other,)
+
+    def resized(self, params: Params, axis: int, rows: int) -> Params:
+        return resized_slice(params, axis, rows, True)
 
     def lower(self, plan: Lowering, outs: Sequence[int], ins: Sequence[int], params: Params) -> None:
         _, offset, strides = view_of(plan.aval(ins[0]).shape, plan.strides(ins[0]), params)
@@ -124,6 +158,18 @@ class IndexAdd(Op):
 
     def pullback(self, z_bar: Any, operands: Sequence[Any], z: Any, params: Params) -> Sequence[Any]:
         return [z_bar, z_bar[numpy_index(params)]]
+
+    def rows(
+        self, axes: Sequence[int], avals: Sequence[Aval], params: Params, out: Aval, wanted: int, rows: int
+    ) -> tuple[int, Sequence[int]]:
+        axis = max(axes[0], wanted)
+        if axis < 0:
+            axis = moved_axis(params, axes[1], rows, False)
+        part = moved_axis(params, axis, rows, True) if axis >= 0 else MIXED
+        return axis if part >= 0 else MIXED, (axis, part)
+
+    def resized(self, params: Params, axis: int, rows: int) -> Params:
+        return resized_slice(params, axis, rows, False)
 
     def lower(self, plan: Lowering, outs: Sequence[int], ins: Sequence[int], params: Params) -> None:
         u = plan.aval(ins[1])
@@ -194,6 +240,13 @@ class Gather(Op):
 
     def pullback(self, z_bar: Any, operands: Sequence[Any], z: Any, params: Params) -> Sequence[Any]:
         return [bind(SCATTER_ADD, (np.zeros_like(operands[0]), operands[1], z_bar), params), None]
+
+    def rows(
+        self, axes: Sequence[int], avals: Sequence[Aval], params: Params, out: Aval, wanted: int, rows: int
+    ) -> tuple[int, Sequence[int]]:
+        axis = axes[1] + params[0] if axes[1] >= 0 else wanted
+        inside = params[0] <= axis < params[0] + avals[1].ndim
+        return axis if axes[0] < 0 and inside else MIXED, (WHOLE, axis - params[0])
 
     def lower(self, plan: Lowering, outs: Sequence[int], ins: Sequence[int], params: Params) -> None:
         x, idx = (plan.dense(s) for s in ins)

@@ -9,7 +9,7 @@ import numpy as np
 
 from wengert.errors import ShapeError, at_user
 from wengert.ops.elementwise import cast_kernel
-from wengert.ops.spec import Lowering, Op, Params, register
+from wengert.ops.spec import MIXED, Lowering, Op, Params, register
 from wengert.ops.strided import elementwise
 from wengert.shapes import Aval, aval
 
@@ -39,6 +39,12 @@ class Concatenate(Op):
             out.append(z_bar[(slice(None),) * params[0] + (slice(start, stop),)])
             start = stop
         return out
+
+    def rows(
+        self, axes: Sequence[int], avals: Sequence[Aval], params: Params, out: Aval, wanted: int, rows: int
+    ) -> tuple[int, Sequence[int]]:
+        axis = max(*axes, wanted)
+        return MIXED if axis == params[0] else axis, (axis,) * len(axes)
 
     def lower(self, plan: Lowering, outs: Sequence[int], ins: Sequence[int], params: Params) -> None:
         plan.allocate(outs[0])

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
 from wengert import _jit
 from wengert.errors import ShapeError, at_user
-from wengert.ops.spec import Lowering, Op, Params, register
-from wengert.shapes import Aval, aval, broadcast, broadcast_strides, collapse
+from wengert.ops.spec import PARTIAL, WHOLE, Lowering, Op, Params, register, rows_of
+from wengert.shapes import Aval, aval, broadcast, broadcast_strides, collapse, pieces
 
-# | kernel | size | n | out | a | b | gemm | transpose a, b | m | n | k | lda | ldb | nd | dims[nd] | a steps | b steps
+# | kernel | size | n | out | a | b | gemm | transpose a, b | m | n | k | lda | ldb | ldz | nd | dims[nd] | a, b steps
 # For every matrix of the stack: a and b are where its operands lie, z where its result goes.
 _STACK = """
 def kernel(ins, addr, n):
-    nd = ins[14]
+    nd = ins[15]
     rows, columns, inner = ins[9], ins[10], ins[11]
     for t in range(n):
         a = addr[ins[4]]
@@ -25,45 +25,54 @@ def kernel(ins, addr, n):
         z = addr[ins[3]] + t * rows * columns * {size}
         rest = t
         for j in range(nd - 1, -1, -1):
-            up = rest // ins[15 + j]
-            at = rest - up * ins[15 + j]
-            a += at * ins[15 + nd + j]
-            b += at * ins[15 + 2 * nd + j]
+            up = rest // ins[16 + j]
+            at = rest - up * ins[16 + j]
+            a += at * ins[16 + nd + j]
+            b += at * ins[16 + 2 * nd + j]
             rest = up
 {product}
     return 0
 """
 
-# Row-major z = a b is column-major z' = b' a'. A product of middling size, or with a small result, is done in
-# pieces that BLAS keeps on one thread (its own limit is 4 * 65536 multiplications): waking a second one costs more
-# than it saves, and far more where the other core is busy. Pieces are cut from the sum if that is the longest, else
-# from the rows.
+# Row-major z = a b is column-major z' = b' a'. Products are done in pieces of at most 2^18 multiplications, which
+# OpenBLAS computes on the calling thread, where the operands lie: its own threads spin for milliseconds after each
+# product and are in the way of ours, and its packing costs more than it gains up to 2^28 multiplications.
 _FLOAT = """
-        work = rows * columns * inner
-        step_k = inner
-        step_m = rows
-        if work > 262144 and (work <= 2097152 or (rows * columns <= 8192 and work <= 16777216)):
-            if inner >= rows:
-                step_k = where(262144 // (rows * columns) > 16, 262144 // (rows * columns), i8(16))
-            else:
-                step_m = where(262144 // (inner * columns) > 16, 262144 // (inner * columns), i8(16))
+        step_n, step_k, step_m = columns, inner, rows
+        if rows * columns * inner <= {whole}:
+            step_n = where(columns < 64, columns, i8(64))
+            step_k = where(inner < 256, inner, i8(256))
+            step_m = where(inner > 0, {piece} // (step_n * where(inner > 0, step_k, i8(1))), rows)
         down = where(ins[7] == 78, ins[12], i8(1)) * {size}
         along = where(ins[7] == 78, i8(1), ins[12]) * {size}
         across = where(ins[8] == 78, ins[13], i8(1)) * {size}
+        right = where(ins[8] == 78, i8(1), ins[13]) * {size}
+        if rows * columns * inner <= {piece}:
+            gemm{size}(
+                ins[6], ins[8], ins[7], columns, rows, inner, {kind}(1), b, ins[13], a, ins[12], {kind}(0), z, ins[14]
+            )
+            continue
         m = i8(0)
         while m < rows:
             count = where(step_m < rows - m, step_m, rows - m)
-            k = i8(0)
-            while k < inner or k == 0:
-                length = where(step_k < inner - k, step_k, inner - k)
-                gemm{size}(
-                    ins[6], ins[8], ins[7], columns, count, length, {kind}(1), b + k * across, ins[13],
-                    a + m * down + k * along, ins[12], where(k == 0, {kind}(0), {kind}(1)), z + m * columns * {size},
-                    columns,
-                )
-                k += where(step_k > 0, step_k, i8(1))
+            j = i8(0)
+            while j < columns:
+                wide = where(step_n < columns - j, step_n, columns - j)
+                k = i8(0)
+                while k < inner:
+                    length = where(step_k < inner - k, step_k, inner - k)
+                    gemm{size}(
+                        ins[6], ins[8], ins[7], wide, count, length, {kind}(1), b + k * across + j * right, ins[13],
+                        a + m * down + k * along, ins[12], where(k == 0, {kind}(0), {kind}(1)),
+                        z + (m * ins[14] + j) * {size}, ins[14],
+                    )
+                    k += step_k
+                j += step_n
             m += step_m
 """
+_PIECE, _ALL = 1 << 18, 1 << 28
+_SHARED = 1 << 22
+"""Multiplications from which a product is shared between threads."""
 
 _WHOLE = """
         A = p{kind}(a)
@@ -82,7 +91,7 @@ _WHOLE = """
 def _kernel(kind: str) -> tuple[str, str]:
     size = np.dtype(kind).itemsize
     if kind[0] == "f":
-        product = _FLOAT.format(kind=kind, size=size)
+        product = _FLOAT.format(kind=kind, size=size, piece=_PIECE, whole=_ALL)
     else:
         plus, times = ("|", "&") if kind == "b1" else ("+", "*")
         product = _WHOLE.format(kind=kind, word="u1" if kind == "b1" else kind, plus=plus, times=times)
@@ -120,6 +129,20 @@ class Matmul(Op):
             unbroadcast(np.matmul(np.swapaxes(a, -1, -2), z_bar), b.shape),
         ]
 
+    def rows(
+        self, axes: Sequence[int], avals: Sequence[Aval], params: Params, out: Aval, wanted: int, rows: int
+    ) -> tuple[int, Sequence[int]]:
+        a, b = avals
+        backs = [axis - x.ndim for axis, x in zip((*axes, wanted), (a, b, out), strict=True) if axis >= 0]
+        back = backs[0]
+        if (axes[0] >= 0 and back == -1) or (axes[0] < 0 <= axes[1] and back == -2):  # summed over
+            return PARTIAL, (a.ndim - 1, b.ndim - 2)
+        places = [
+            x.ndim + back if (k == back + 2 or back < -2) and x.ndim + back >= 0 and x.shape[back] == rows else WHOLE
+            for k, x in enumerate((a, b))
+        ]
+        return out.ndim + back, places
+
     def lower(self, plan: Lowering, outs: Sequence[int], ins: Sequence[int], params: Params) -> None:
         z = plan.aval(outs[0])
         size = z.dtype.itemsize
@@ -133,10 +156,25 @@ class Matmul(Op):
         steps = [broadcast_strides(plan.aval(s).shape[:-2], plan.strides(s)[:-2], lead) for s in (a, b)]
         dims, (sa, sb) = collapse(lead, steps)
         gemm = _jit.blas("dgemm" if size == 8 else "sgemm") if is_float else 0
-        numbers = (outs[0], a, b)
-        count = z.size // (m * n)
-        words = (*numbers, gemm, ta, tb, m, n, k, lda, ldb, len(dims), *dims, *sa, *sb)
-        plan.packet(*_kernel(z.dtype.str[1:]), count, *words)
+        kernel, count = _kernel(z.dtype.str[1:]), z.size // (m * n)
+
+        def emit(z: int, a: int, b: int, m: int, n_here: int) -> None:
+            words = (z, a, b, gemm, ta, tb, m, n_here, k, lda, ldb, n, len(dims), *dims, *sa, *sb)
+            plan.packet(*kernel, count, *words)
+
+        parts = min(plan.threads(), max(m, n) // 16)
+        if not is_float or count > 1 or parts < 2 or not _SHARED <= m * n * k <= _ALL:
+            emit(outs[0], a, b, m, n)
+            return
+        shares = []
+        for first, number in pieces(max(m, n), parts):
+            if m >= n:
+                views = (rows_of(plan, outs[0], -2, first, number), rows_of(plan, a, -2, first, number), b)
+                shares.append(partial(emit, *views, number, n))
+            else:
+                views = (rows_of(plan, outs[0], -1, first, number), a, rows_of(plan, b, -1, first, number))
+                shares.append(partial(emit, *views, m, number))
+        plan.fork(shares)
 
 
 def _matrix(plan: Lowering, slot: int, size: int, is_float: bool) -> tuple[int, int, int]:

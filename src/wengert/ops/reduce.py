@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from wengert.errors import ShapeError, at_user
-from wengert.ops.spec import Lowering, Op, Params, register
+from wengert.ops.spec import MIXED, PARTIAL, Lowering, Op, Params, register
 from wengert.shapes import BOOL, I64, Aval, aval, reduced
 
 # | driver | size | n | out | in | outer | length | inner | scratch |      x[outer, length, inner] -> z[outer, inner]
@@ -127,6 +127,16 @@ class Reduce(Op):
         ties = x == z
         share = z_bar / np.sum(ties, axis=tuple(axes), keepdims=True).astype(x.dtype)
         return [np.where(ties, share, np.zeros_like(share))]
+
+    def rows(
+        self, axes: Sequence[int], avals: Sequence[Aval], params: Params, out: Aval, wanted: int, rows: int
+    ) -> tuple[int, Sequence[int]]:
+        keep, *gone = params
+        kept = [k for k in range(avals[0].ndim) if k not in gone]
+        axis = axes[0] if axes[0] >= 0 else wanted if keep else kept[wanted]
+        if axis in gone:
+            return PARTIAL if self.name == "sum" and wanted < 0 else MIXED, (axis,)
+        return axis if keep else kept.index(axis), (axis,)
 
     def lower(self, plan: Lowering, outs: Sequence[int], ins: Sequence[int], params: Params) -> None:
         x, z = plan.aval(ins[0]), plan.aval(outs[0])

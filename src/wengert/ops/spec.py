@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from wengert.shapes import Aval, Shape
 
 Params = tuple[int, ...]
+
+
+WHOLE, PARTIAL, MIXED = -1, -2, -3
+"""Instead of an axis along which rows are independent (see `Op.rows`): the same for all rows; each part of the
+rows has a summand of it; rows depend on one another."""
 
 
 class Lowering(Protocol):
@@ -51,11 +56,20 @@ class Lowering(Protocol):
     def scratch(self, nbytes: int) -> int:
         """Raw bytes for this instruction only."""
 
+    def temporary(self, what: Aval) -> int:
+        """A slot with storage for this instruction only."""
+
     def packet(self, source: str, label: str, n: int, *words: int) -> None:
         """Append `| kernel | size | n | words...`."""
 
     def driver(self, source: str, label: str, n: int, kernel: tuple[str, str], *words: int) -> None:
         """Append a packet whose first word is the address of another kernel."""
+
+    def threads(self) -> int:
+        """How many threads there are to share work: 1 in a part of a fork."""
+
+    def fork(self, parts: Sequence[Callable[[], None]]) -> None:
+        """Append packets that may run at the same time: each part's are emitted by calling it."""
 
     def body(self, tape: Any, inputs: Sequence[int], carries: Sequence[int]) -> tuple[int, list[int]]:
         """Append the packets of a sub-tape; see `plan.lower.Scope.body`."""
@@ -92,6 +106,19 @@ class Op:
         """Per operand its adjoint's increment, or None where there is none."""
         return (None,) * len(operands)
 
+    def rows(
+        self, axes: Sequence[int], avals: Sequence[Aval], params: Params, out: Aval, wanted: int, rows: int
+    ) -> tuple[int, Sequence[int]]:
+        """Where the rows of a batch are in the result, and where they must be in the operands for that.
+
+        `axes` says where they are in the operands as far as is known, `wanted` in the result; either may be WHOLE.
+        """
+        return MIXED, axes
+
+    def resized(self, params: Params, axis: int, rows: int) -> Params:
+        """The parameters for another number of rows, which lie along this axis of the result."""
+        return params
+
     def lower(self, plan: Lowering, outs: Sequence[int], ins: Sequence[int], params: Params) -> None:
         """Emit the packets that compute the results."""
         raise NotImplementedError
@@ -124,3 +151,10 @@ def bind(op: Op, operands: Sequence[Any], params: Params = ()) -> Any:
         if hasattr(x, "wengert_bind"):
             return x.wengert_bind(op, operands, params)
     return op.forward(operands, params)
+
+
+def rows_of(plan: Lowering, slot: int, axis: int, first: int, rows: int) -> int:
+    """A nameless view of some rows (or whatever lies along the axis)."""
+    shape, strides = plan.aval(slot).shape, plan.strides(slot)
+    axis %= len(shape)
+    return plan.part(slot, (*shape[:axis], rows, *shape[axis + 1 :]), first * strides[axis], strides)

@@ -10,7 +10,7 @@ import numpy as np
 
 from wengert.errors import ShapeError, at_user
 from wengert.ops.matmul import unbroadcast
-from wengert.ops.spec import Lowering, Op, Params, register
+from wengert.ops.spec import MIXED, WHOLE, Lowering, Op, Params, register
 from wengert.shapes import Aval, aval, broadcast_strides
 
 
@@ -30,6 +30,20 @@ class Reshape(Op):
 
     def pullback(self, z_bar: Any, operands: Sequence[Any], z: Any, params: Params) -> Sequence[Any]:
         return [np.reshape(z_bar, operands[0].shape)]
+
+    def rows(
+        self, axes: Sequence[int], avals: Sequence[Aval], params: Params, out: Aval, wanted: int, rows: int
+    ) -> tuple[int, Sequence[int]]:
+        forward = axes[0] >= 0
+        here, there = (avals[0].shape, out.shape) if forward else (out.shape, avals[0].shape)
+        axis = max(axes[0], wanted) if forward else wanted
+        before = math.prod(here[:axis])
+        same = (k for k, n in enumerate(there) if n == rows and math.prod(there[:k]) == before)
+        other = next(same, MIXED)
+        return (other, (axis,)) if forward else (axis if other >= 0 else MIXED, (other,))
+
+    def resized(self, params: Params, axis: int, rows: int) -> Params:
+        return (*params[:axis], rows, *params[axis + 1 :])
 
     def lower(self, plan: Lowering, outs: Sequence[int], ins: Sequence[int], params: Params) -> None:
         plan.alias(outs[0], plan.dense(ins[0]), 0, None)
@@ -51,6 +65,12 @@ class Transpose(Op):
 
     def pullback(self, z_bar: Any, operands: Sequence[Any], z: Any, params: Params) -> Sequence[Any]:
         return [np.transpose(z_bar, tuple(int(k) for k in np.argsort(params)))]
+
+    def rows(
+        self, axes: Sequence[int], avals: Sequence[Aval], params: Params, out: Aval, wanted: int, rows: int
+    ) -> tuple[int, Sequence[int]]:
+        axis = params.index(axes[0]) if axes[0] >= 0 else wanted
+        return axis, (params[axis],)
 
     def lower(self, plan: Lowering, outs: Sequence[int], ins: Sequence[int], params: Params) -> None:
         strides = plan.strides(ins[0])
@@ -75,6 +95,18 @@ class Broadcast(Op):
     def pullback(self, z_bar: Any, operands: Sequence[Any], z: Any, params: Params) -> Sequence[Any]:
         return [unbroadcast(z_bar, operands[0].shape)]
 
+    def rows(
+        self, axes: Sequence[int], avals: Sequence[Aval], params: Params, out: Aval, wanted: int, rows: int
+    ) -> tuple[int, Sequence[int]]:
+        lead = out.ndim - avals[0].ndim
+        if axes[0] >= 0:
+            return axes[0] + lead, axes
+        repeated = wanted < lead or avals[0].shape[wanted - lead] == 1
+        return wanted, (WHOLE if repeated else wanted - lead,)
+
+    def resized(self, params: Params, axis: int, rows: int) -> Params:
+        return (*params[:axis], rows, *params[axis + 1 :])
+
     def lower(self, plan: Lowering, outs: Sequence[int], ins: Sequence[int], params: Params) -> None:
         strides = broadcast_strides(plan.aval(ins[0]).shape, plan.strides(ins[0]), params)
         plan.alias(outs[0], ins[0], 0, strides)
@@ -93,6 +125,12 @@ class Fresh(Op):
 
     def pullback(self, z_bar: Any, operands: Sequence[Any], z: Any, params: Params) -> Sequence[Any]:
         return [z_bar]
+
+    def rows(
+        self, axes: Sequence[int], avals: Sequence[Aval], params: Params, out: Aval, wanted: int, rows: int
+    ) -> tuple[int, Sequence[int]]:
+        axis = max(axes[0], wanted)
+        return axis, (axis,)
 
     def lower(self, plan: Lowering, outs: Sequence[int], ins: Sequence[int], params: Params) -> None:
         plan.alias(outs[0], ins[0], 0, plan.strides(ins[0]))

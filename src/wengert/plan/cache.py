@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from wengert.plan.lower import lower
 from wengert.plan.packets import Program
 from wengert.tape import Tape
+from wengert.threads import num_threads
 
 Entry = TypeVar("Entry")
 _KEPT = 256
@@ -18,7 +19,7 @@ _programs: dict[Any, Program] = {}
 
 def program_of(tape: Tape) -> Program:
     """The program of a tape; tapes that differ only in values of constants and arrays share it."""
-    return remembered(_programs, tape.key, lambda: lower(tape))
+    return remembered(_programs, (tape.key, num_threads()), lambda: lower(tape))
 
 
 def remembered(table: dict[Any, Entry], key: Any, make: Callable[[], Entry]) -> Entry:

@@ -7,7 +7,7 @@ taken back after its last use, so the workspace is about as large as what is ali
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,11 @@ from wengert import _jit
 from wengert.ops.elementwise import Elementwise, cast_kernel
 from wengert.ops.guard import GUARD
 from wengert.ops.strided import elementwise
-from wengert.plan.packets import Port, Program
+from wengert.plan.packets import RUN, Port, Program
 from wengert.shapes import ALIGN, Aval, Shape, aval, contiguous, is_contiguous
 from wengert.tape import Instruction, Tape
+from wengert.threads import FORK, mailboxes, num_threads
+from wengert.threads import HEAD as FORK_HEAD
 
 BY_ADDRESS = 1 << 14
 """Inputs and outputs of more bytes are used where they lie; smaller ones are copied, which is faster."""
@@ -44,7 +46,10 @@ class Layout:
         self.last: list[int] = [0]
         self.views: dict[int, list[int]] = {}
         self.free: dict[int, list[int]] = {}
+        """Spare storage by size; that of a part of a fork is its own until all parts are laid out."""
         self.top = ALIGN
+        self.forked = False
+        """Whether the packets that follow are a part of a fork."""
 
     def new(self, what: Aval) -> int:
         """A new number, its own root, without storage yet."""
@@ -135,9 +140,7 @@ class Scope:
     def dense(self, slot: int) -> int:
         if self.layout.steps[slot] is None:
             return slot
-        copy = self.layout.new(self.layout.avals[slot])
-        self._store(copy)
-        self.temps.append(copy)
+        copy = self.temporary(self.layout.avals[slot])
         self._copy(copy, slot)
         return copy
 
@@ -197,7 +200,10 @@ class Scope:
         return [(view, slot, offset[view]) for view in self.layout.views.get(slot, ())]
 
     def scratch(self, nbytes: int) -> int:
-        slot = self.layout.new(aval(_RAW, (nbytes,)))
+        return self.temporary(aval(_RAW, (nbytes,)))
+
+    def temporary(self, what: Aval) -> int:
+        slot = self.layout.new(what)
         self._store(slot)
         self.temps.append(slot)
         return slot
@@ -207,6 +213,31 @@ class Scope:
 
     def driver(self, source: str, label: str, n: int, kernel: tuple[str, str], *words: int) -> None:
         self.packet(source, label, n, _jit.address(*kernel), *words)
+
+    def threads(self) -> int:
+        return 1 if self.layout.forked else num_threads()
+
+    def fork(self, parts: Sequence[Callable[[], None]]) -> None:
+        """Append packets that may run at the same time: each part's are emitted by calling it."""
+        layout, code = self.layout, self.code
+        start = len(code)
+        self.packet(
+            FORK, "fork", len(parts), _jit.address(RUN, "replay"), *mailboxes(len(parts)), *[0] * 2 * len(parts)
+        )
+        spare, given_back = layout.free, []
+        layout.forked = True
+        for k, emit in enumerate(parts):
+            layout.free = {}  # what a part gives back, another that runs beside it must not take
+            before = len(code)
+            emit()
+            code[start + FORK_HEAD + 2 * k] = before - start
+            code[start + FORK_HEAD + 2 * k + 1] = len(code) - before
+            given_back.append(layout.free)
+        layout.free, layout.forked = spare, False
+        for free in given_back:
+            for room, places in free.items():
+                spare.setdefault(room, []).extend(places)
+        code[start + 1] = len(code) - start
 
     def body(self, tape: Tape, inputs: Sequence[int], carries: Sequence[int]) -> tuple[int, list[int]]:
         """Append a sub-tape's packets: how many words they are, and the numbers of its results.
