@@ -1,0 +1,132 @@
+"""The examples run from the shell, print what is true, and leave a picture behind."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("matplotlib")
+EXAMPLES = Path(__file__).parent.parent / "examples"
+NAMES = ("xor", "single_neuron", "two_one_one", "binary_classification", "scipy_fit")
+NUMBER = r"[-+]?\d+\.?\d*(?:e[-+]\d+)?"
+
+
+def run(name, folder, *options):
+    """What the example prints, run as a user would, with tiny settings."""
+    argv = [
+        sys.executable,
+        "-W",
+        "error",
+        str(EXAMPLES / f"{name}.py"),
+        "--quick",
+        "--out",
+        str(folder / "new"),
+        *options,
+    ]
+    paths = os.pathsep.join(p for p in sys.path if p)
+    found = subprocess.run(argv, capture_output=True, text=True, cwd=folder, env=os.environ | {"PYTHONPATH": paths})
+    assert found.returncode == 0, found.stderr
+    assert found.stderr == ""
+    picture = folder / "new" / f"{name}.png"
+    assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert picture.stat().st_size > 10_000
+    assert found.stdout.splitlines()[-1] == f"picture: {picture}"
+    return found.stdout
+
+
+def numbers(line):
+    return [float(x) for x in re.findall(NUMBER, line)]
+
+
+def test_every_example_is_tested():
+    assert {p.stem for p in EXAMPLES.glob("*.py")} - {"common"} == set(NAMES)
+    assert all(f"test_{name}" in globals() for name in NAMES)
+    listed = (EXAMPLES / "README.md").read_text()
+    assert all(f"`{name}.py`" in listed for name in NAMES)
+
+
+def test_examples_say_how_they_are_called():
+    for name in NAMES:
+        assert f"python examples/{name}.py --out pictures" in (EXAMPLES / f"{name}.py").read_text()
+    argv = [sys.executable, str(EXAMPLES / "xor.py"), "--help"]
+    said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    for option in ("--out DIR", "--quick", "--seed", "--hidden"):
+        assert option in said
+
+
+def test_xor(tmp_path):
+    said = run("xor", tmp_path).splitlines()
+    assert re.match(r"converged after \d+ epochs", said[0])
+    table = [numbers(line) for line in said[2:6]]
+    assert [row[:2] for row in table] == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    for x1, x2, target, answer, rounded in table:
+        assert target == rounded == (x1 != x2)
+        assert answer == pytest.approx(target, abs=0.0505)
+
+
+def test_xor_says_when_it_has_not_converged(tmp_path):
+    """From this start the network finds a local minimum: two cases right, two at one half, loss log(2) / 2."""
+    said = run("xor", tmp_path, "--seed", "2")
+    assert said.startswith("not converged after 2000 epochs")
+    assert numbers(said.splitlines()[0])[1] == pytest.approx(0.3466, abs=0.01)
+
+
+def test_single_neuron(tmp_path):
+    """The figures of Nielsen's book: from 0.82 to 0.09 with w = -1.28, b = -0.98; from 0.98 to 0.20 only."""
+    said = run("single_neuron", tmp_path)
+    for line in said.splitlines()[1:4]:
+        _, w, b, answer, w_bar, b_bar, w_change, _ = numbers(line)
+        assert answer == pytest.approx(1 / (1 + 2.718281828 ** -(w + b)), abs=1e-4)
+        assert w_bar == b_bar == pytest.approx(answer * answer * (1 - answer), abs=1e-4)
+        assert w_change == pytest.approx(-0.15 * w_bar, abs=1e-5)
+    assert "quadratic     from w = 0.6, b = 0.9: answer 0.82 -> 0.09 after 300 epochs, w = -1.28, b = -0.98" in said
+    assert "quadratic     from w = 2.0, b = 2.0: answer 0.98 -> 0.20" in said
+
+
+def test_two_one_one(tmp_path):
+    pytest.importorskip("sympy")
+    said = run("two_one_one", tmp_path)
+    assert "they agree" in said
+    assert "disagree" not in said
+    assert numbers(said.split("largest difference")[1])[0] < 1e-12
+    rows = said.split("wengert.grad\n")[1].splitlines()[:5]
+    # sigmoid and cross entropy: dL/ds = y - target, dL/dz = dL/ds v h (1 - h)
+    h = 1 / (1 + 2.718281828459045**-0.9)
+    s_bar = 1 / (1 + 2.718281828459045 ** -(1.2 * h - 0.3)) - 1
+    z_bar = s_bar * 1.2 * h * (1 - h)
+    for line, want in zip(rows, (z_bar * 0.5, z_bar * -1, z_bar, s_bar * h, s_bar), strict=True):
+        assert numbers(line.split(maxsplit=1)[1]) == pytest.approx([want] * 3, abs=2e-9)
+    products = [line.split("=", 1)[1] for line in said.splitlines() if " * " in line and "=" in line]
+    assert len(products) > 25
+    for product in products:
+        left, right = re.sub(r"  [a-z]\w*$", "", product).split("=")
+        if re.fullmatch(r"[-+*.\d ]+", left):
+            assert eval(left) == pytest.approx(float(right), abs=5e-6)
+
+
+def test_binary_classification(tmp_path):
+    said = run("binary_classification", tmp_path)
+    training, validation, test = numbers(said.splitlines()[1])
+    assert training > 0.95
+    assert validation > 0.93
+    assert test > 0.93
+
+
+def test_scipy_fit(tmp_path):
+    """The truth lies within three standard errors; the fit leaves the noise over; exact gradients cost less."""
+    said = run("scipy_fit", tmp_path).splitlines()
+    for line, true in zip(said[1:5], (9.81, 0.25, 2.4, 0.0), strict=True):
+        shown, fitted, error, off = numbers(line)
+        assert shown == true
+        assert 0 < error < 0.1
+        assert abs(fitted - true) < 3 * error
+        assert off == pytest.approx((fitted - true) / error, abs=0.1)
+    squares, freedom = numbers(said[5])
+    assert freedom == 197
+    assert squares == pytest.approx(freedom, abs=4 * (2 * freedom) ** 0.5)
+    exact, rough = (numbers(line) for line in said[6:8])
+    assert exact[1] < rough[1] / 3
+    assert "successfully" in said[6]
