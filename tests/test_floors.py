@@ -29,9 +29,11 @@ FLOORS = (
     ("record.rules",),
     ("record",),
     ("transform",),
-    ("loops.split",),
+    ("loops.split", "loops.schedule"),
     ("loops.lowering",),
     ("loops.op",),
+    ("loops.revolve", "loops.body", "loops.memory"),
+    ("loops.checkpointed",),
     (
         "loops.bptt",
         "loops.hoist",

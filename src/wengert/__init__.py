@@ -3,9 +3,10 @@
 from wengert import tree
 from wengert._version import VERSION
 from wengert.function import jit, record
+from wengert.loops.memory import Binomial
 from wengert.loops.scan import scan
 from wengert.threads import num_threads, set_num_threads
 from wengert.transform.grad import grad, value_and_grad
 
 __version__ = VERSION
-__all__ = ["grad", "jit", "num_threads", "record", "scan", "set_num_threads", "tree", "value_and_grad"]
+__all__ = ["Binomial", "grad", "jit", "num_threads", "record", "scan", "set_num_threads", "tree", "value_and_grad"]

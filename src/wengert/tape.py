@@ -209,9 +209,10 @@ class Tape:
             raise TapeError(f"{text}the result of {op.name} is {list(found)}")
 
     def resolved(self, op: Op, params: Params) -> Any:
-        """Parameters with the number of a sub-tape replaced by the sub-tape itself."""
-        if not op.has_body:
+        """Parameters with the numbers of sub-tapes replaced by the sub-tapes themselves."""
+        if not op.bodies:
             return params
-        if not 0 <= params[0] < len(self.subtapes):
-            raise TapeError(f"{op.name} refers to body {params[0]}, but there are {len(self.subtapes)}")
-        return (self.subtapes[params[0]], *params[1:])
+        for number in params[: op.bodies]:
+            if not 0 <= number < len(self.subtapes):
+                raise TapeError(f"{op.name} refers to body {number}, but there are {len(self.subtapes)}")
+        return (*(self.subtapes[k] for k in params[: op.bodies]), *params[op.bodies :])

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from wengert.loops.body import active_inputs, body_tape, live_slots, recorder_of
+from wengert.loops.checkpointed import checkpointed
 from wengert.loops.op import SCAN
 from wengert.ops.elementwise import NEG
 from wengert.ops.matmul import MATMUL
@@ -23,15 +25,17 @@ def adjoint(walk: Walk, at: int, z_bars: list[int | None]) -> list[int | None]:
     """Append the reverse scan; per operand its adjoint. The forward scan learns to stack what it needs."""
     recorder, source = walk.recorder, walk.source
     _, _, ins, params = source.instructions[at]
-    index, n_const, n_carry, length, reverse = params
+    if params[-1] and not recorder.derivatives:
+        return checkpointed(walk, at, z_bars)
+    index, n_const, n_carry, length, reverse, _ = params
     body = source.subtapes[index]
-    wanted = _active_inputs(body, n_const, n_carry, [s in walk.active for s in ins])
+    wanted = active_inputs(body, n_const, n_carry, [s in walk.active for s in ins])
     back = _Reverse(recorder, body, n_const, n_carry, z_bars, wanted)
     stacks = {s: walk.primal(t) for s, t in back.stack(source, at).items()}
     operands = back.constant_operands(walk, ins) + back.carry_init(z_bars) + [stacks[s] for s in back.needs]
     operands += [s for k in back.y_used if (s := z_bars[n_carry + k]) is not None]
     recorder.subtapes.append(back.tape)
-    new = (len(recorder.subtapes) - 1, len(back.constants), len(back.carried), length, int(not reverse))
+    new = (len(recorder.subtapes) - 1, len(back.constants), len(back.carried), length, int(not reverse), 0)
     whats = SCAN.infer([recorder.avals[s] for s in operands], (back.tape, *new[1:]))
     found = recorder.emit_many(SCAN, tuple(operands), new, whats)
     increments = back.increments(found, len(ins))
@@ -62,21 +66,6 @@ def _summed(recorder: Recorder, part: Deferred, z_stack: int, stacks: dict[int, 
     return found.slot
 
 
-def _active_inputs(body: Tape, n_const: int, n_carry: int, given: list[bool]) -> set[int]:
-    """Body inputs that an adjoint flows to: the active operands, and carries that come to depend on them."""
-    wanted = {s for s, on in zip(body.inputs, given, strict=True) if on and body.avals[s].is_float}
-    carries = body.inputs[n_const : n_const + n_carry]
-    while True:
-        reached = set(wanted)
-        for _, outs, ins, _ in body.instructions:
-            if not reached.isdisjoint(ins):
-                reached.update(s for s in outs if body.avals[s].is_float)
-        more = {c for c, out in zip(carries, body.outputs, strict=False) if out in reached} - wanted
-        if not more:
-            return wanted
-        wanted |= more
-
-
 class _Reverse:
     """The body of the reverse scan: one step of the adjoint.
 
@@ -90,7 +79,7 @@ class _Reverse:
         self.outer, self.body, self.n_const, self.n_carry = outer, body, n_const, n_carry
         inputs, outputs = body.inputs, body.outputs
         # The body as a recorder: the adjoint's step is its child, so what it uses of the body it lifts.
-        self.replayed = _recorder_of(body, outer)
+        self.replayed = recorder_of(body, outer)
         step = Recorder(self.replayed, f"{body.name}'")
         step.derivatives = outer.derivatives
         self.carries = [k for k in range(n_carry) if inputs[n_const + k] in wanted]
@@ -111,7 +100,7 @@ class _Reverse:
         self.consts = list(kept)
         self.carried = [inputs[n_const + k] for k in self.carries] + [inputs[k] for k in self.consts]
         out = [carried[n_const + k] for k in self.carries] + [carried[k] for k in self.consts] + self.ys
-        used = _live_slots(step, out)
+        used = live_slots(step, out)
         lifts = [t for t in step.lifts if step.lift(t) in used]
         self.constants = [t for t in lifts if not self._differs(t)]
         stacked = [t for t in lifts if self._differs(t)]
@@ -164,7 +153,7 @@ class _Reverse:
     def stack(self, source: Recorder, at: int) -> dict[int, int]:
         """Slots with all steps' values of what is needed of the body, added to the forward scan's results."""
         op, outs, ins, params = source.instructions[at]
-        index, n_const, n_carry, length, _ = params
+        index, n_const, n_carry, length, *_ = params
         body, first_x = self.body, n_const + n_carry
         extra, results, slots = list(body.outputs), list(outs), {}
         lefts = [d.left for d in self.deferred if d.left is not None]
@@ -190,29 +179,6 @@ class _Reverse:
         for place, slot in zip(places, found, strict=False):  # behind them: what is deferred
             in_order[place] = slot
         return in_order
-
-
-def _live_slots(step: Recorder, outputs: Sequence[int]) -> set[int]:
-    """Slots that the outputs depend on."""
-    live = set(outputs)
-    for _, outs, ins, _ in reversed(step.instructions):
-        if not live.isdisjoint(outs):
-            live.update(ins)
-    return live
-
-
-def _recorder_of(body: Tape, outer: Recorder) -> Recorder:
-    replayed = Recorder(outer, body.name)
-    replayed.instructions, replayed.avals = list(body.instructions), list(body.avals)
-    replayed.lines, replayed.inputs = list(body.lines), list(body.inputs)
-    replayed.subtapes = list(body.subtapes)
-    return replayed
-
-
-def body_tape(step: Recorder, inputs: Sequence[int], outputs: Sequence[int]) -> Tape:
-    return Tape(
-        step.instructions, step.avals, inputs, outputs, lines=step.lines, subtapes=step.subtapes, name=step.name
-    )
 
 
 SCAN.adjoint = adjoint  # type: ignore[method-assign]

@@ -26,10 +26,11 @@ def hoist(
     constants: Sequence[Pair],
     timed: Sequence[Pair],
     keep: Sequence[int],
+    over_time: bool,
 ) -> tuple[list[Pair], list[Pair]]:  # fmt: skip
     """Move instructions from `step` to `recorder`; the constants and xs that the step needs then.
 
-    `keep` are the slots that the step returns.
+    `keep` are the slots that the step returns; without `over_time` nothing that differs from step to step is moved.
     """
     fixed, moving = {s: t for t, s in constants}, {s: t for t, s in timed}
     left, lines = [], []
@@ -40,7 +41,10 @@ def hoist(
             operands = tuple(recorder.slot(fixed[s]) for s in ins)
             what = step.avals[outs[0]]
             fixed[outs[0]] = Tracer(recorder, recorder.emit(op, operands, params, what), what)
-        elif (found := _over_time(recorder, op, ins, params, length, fixed, moving, step.avals)) is not None:
+        elif (
+            over_time
+            and (found := _over_time(recorder, op, ins, params, length, fixed, moving, step.avals)) is not None
+        ):
             moving[outs[0]] = found
         else:
             left.append((op, outs, ins, params))

@@ -12,6 +12,7 @@ is read there. Where `initial` is slot 0, the carry starts from zeros.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -26,44 +27,42 @@ from wengert.shapes import pieces
 from wengert.tape import Tape
 
 _HEAD = 13
-_SOURCE = f"""
-def kernel(ins, addr, n):
-    T = ins[4]
-    n_x = ins[8]
-    n_y = ins[9]
-    n_c = ins[10]
-    x0 = {_HEAD}
-    y0 = x0 + 3 * n_x
-    c0 = y0 + 3 * n_y
-    moves = ins[12]
-    for j in range(n_c):
-        c = c0 + 8 * j
+LOOP = f"""
+def copy(to, source, n):
+    D = pu1(to)
+    S = pu1(source)
+    for b in range(n):
+        put(D, b, get(S, b))
+
+def begin(ins, addr):
+    c = {_HEAD} + 3 * ins[8] + 3 * ins[9]
+    for j in range(ins[10]):
         addr[ins[c]] = addr[ins[c + 5]]
         if ins[c + 2] == 1:
             addr[ins[c + 1]] = addr[ins[c + 6]]
-        D = pu1(addr[ins[c]])
-        if ins[c + 3] == 0:
+        if ins[c + 3] != 0:
+            copy(addr[ins[c]], addr[ins[c + 3]], ins[c + 7])
+        else:
+            D = pu1(addr[ins[c]])
             for b in range(ins[c + 7]):
                 D[b] = 0
-        else:
-            S = pu1(addr[ins[c + 3]])
-            for b in range(ins[c + 7]):
-                put(D, b, get(S, b))
-    for step in range(T):
-        t = T - 1 - step if ins[5] != 0 else step
-        for j in range(n_x):
-            x = x0 + 3 * j
+        c += 8
+
+def steps(ins, addr, low, high):
+    n_stack = ins[8] + ins[9]
+    c0 = {_HEAD} + 3 * n_stack
+    for step in range(low, high):
+        t = ins[4] - 1 - step if ins[5] != 0 else step
+        for j in range(n_stack):
+            x = {_HEAD} + 3 * j
             addr[ins[x]] = addr[ins[x + 1]] + t * ins[x + 2]
-        for j in range(n_y):
-            y = y0 + 3 * j
-            addr[ins[y]] = addr[ins[y + 1]] + t * ins[y + 2]
         for j in range(ins[11]):
-            m = moves + 3 * j
+            m = ins[12] + 3 * j
             addr[ins[m]] = addr[ins[m + 1]] + ins[m + 2]
         status = call(ins[3], skip(ins, ins[6]), addr, ins[7])
         if status != 0:
             return status
-        for j in range(n_c):
+        for j in range(ins[10]):
             c = c0 + 8 * j
             if ins[c + 2] == 1:
                 other = addr[ins[c]]
@@ -71,14 +70,31 @@ def kernel(ins, addr, n):
                 addr[ins[c + 1]] = other
             elif ins[c + 2] == 2:
                 addr[ins[c]] = addr[ins[c + 1]]
-    for j in range(n_c):
-        c = c0 + 8 * j
-        D = pu1(addr[ins[c + 4]])
-        S = pu1(addr[ins[c]])
-        for b in range(ins[c + 7]):
-            put(D, b, get(S, b))
-    return 0
+    return i8(0)
+
+def finish(ins, addr):
+    c = {_HEAD} + 3 * ins[8] + 3 * ins[9]
+    for j in range(ins[10]):
+        copy(addr[ins[c + 4]], addr[ins[c]], ins[c + 7])
+        c += 8
 """
+_SCAN = f"""{LOOP}
+def kernel(ins, addr, n):
+    begin(ins, addr)
+    status = steps(ins, addr, i8(0), ins[4])
+    if status == 0:
+        finish(ins, addr)
+    return status
+"""
+
+
+Stack = tuple[int, int]
+"""A slot whose axis 0 is time, and the bytes from step to step."""
+
+
+def stacks(plan: Lowering, slots: Sequence[int]) -> list[Stack]:
+    """Slots as they are."""
+    return [(s, plan.strides(s)[0]) for s in slots]
 
 
 @dataclass
@@ -90,19 +106,19 @@ class Loop:
     reverse: int
     consts: list[int]
     initial: list[int]
-    xs: list[int]
+    xs: list[Stack]
     finals: list[int]
-    stacks: list[int]
+    ys: list[Stack]
 
 
 def lower_loop(plan: Lowering, loop: Loop) -> None:
     """Packets of a scan whose results have their storage."""
     found = _split(plan, loop)
     if found is None:
-        _emit(plan, loop)
+        emit_loop(plan, loop)
         return
     loops, sums = _parts(plan, loop, found)
-    plan.fork([partial(_emit, plan, part) for part in loops])
+    plan.fork([partial(emit_loop, plan, part) for part in loops])
     for final, summands in sums.items():
         kind = plan.aval(final)
         letter = kind.dtype.str[1:]
@@ -110,21 +126,21 @@ def lower_loop(plan: Lowering, loop: Loop) -> None:
             elementwise(plan, ACC.kernel((kind, kind), kind) if k else cast_kernel(letter, letter), final, (slot,))
 
 
-def _emit(plan: Lowering, loop: Loop) -> None:
-    """One loop."""
+def emit_loop(plan: Lowering, loop: Loop) -> list[int]:
+    """One loop's packet; the slots of its carry."""
     body, n_const, n_carry = loop.body, len(loop.consts), len(loop.initial)
     carry_in = [plan.floating(body.avals[s]) for s in body.inputs[n_const : n_const + n_carry]]
     x_in = [plan.floating(body.avals[s]) for s in body.inputs[n_const + n_carry :]]
     homes = [(plan.scratch(plan.aval(s).nbytes), plan.scratch(plan.aval(s).nbytes)) for s in carry_in]
     start = len(plan.code)
-    size = _HEAD + 3 * len(x_in) + 3 * len(loop.stacks) + 8 * n_carry
-    plan.packet(_SOURCE, "scan", loop.length, *[0] * (size - 3))
+    size = _HEAD + 3 * len(x_in) + 3 * len(loop.ys) + 8 * n_carry
+    plan.packet(_SCAN, "scan", loop.length, *[0] * (size - 3))
     words, results = plan.body(body, [*loop.consts, *carry_in, *x_in], carry_in)
     carry_out, ys = results[:n_carry], results[n_carry:]
     run = _jit.address(RUN, "replay")
     head = [run, loop.length, loop.reverse, size, words, len(x_in), len(ys), n_carry, 0, size + words]
-    for slot, stack in zip((*x_in, *ys), (*loop.xs, *loop.stacks), strict=True):
-        head += (slot, stack, plan.strides(stack)[0])
+    for slot, stack in zip((*x_in, *ys), (*loop.xs, *loop.ys), strict=True):
+        head += (slot, *stack)
     placed = set(ys)
     for into, out, first, last, home in zip(carry_in, carry_out, loop.initial, loop.finals, homes, strict=True):
         kind = 2 if out in placed else 0 if plan.root_of(out) == into else 1
@@ -135,6 +151,7 @@ def _emit(plan: Lowering, loop: Loop) -> None:
     for move in moves:
         plan.code += move
     plan.code[start + 1] = len(plan.code) - start
+    return carry_in
 
 
 # --- several loops side by side --------------------------------------------------------------------------
@@ -167,7 +184,7 @@ def _work(body: Tape) -> float:
 
 def _parts(plan: Lowering, loop: Loop, found: Split) -> tuple[list[Loop], dict[int, list[int]]]:
     """A loop for each part of the rows, and the sums that follow: result -> summands."""
-    n_const, n_carry = len(loop.consts), len(loop.initial)
+    n_const, n_x = len(loop.consts), len(loop.consts) + len(loop.initial)
     axes = [found.axes[s] for s in loop.body.inputs]
     bodies: dict[int, Tape] = {}
     loops: list[Loop] = []
@@ -191,7 +208,7 @@ def _parts(plan: Lowering, loop: Loop, found: Split) -> tuple[list[Loop], dict[i
             else:
                 finals.append(plan.temporary(plan.aval(after)) if k else after)
         consts = [take(s, 0) if axis >= 0 else s for axis, s in zip(axes, loop.consts, strict=False)]
-        xs = [take(s, 1) if axis >= 0 else s for axis, s in zip(axes[n_const + n_carry :], loop.xs, strict=True)]
-        stacks = [take(s, 1) for s in loop.stacks]
-        loops.append(Loop(bodies[rows], loop.length, loop.reverse, consts, initial, xs, finals, stacks))
+        xs = [(take(s, 1) if axis >= 0 else s, step) for axis, (s, step) in zip(axes[n_x:], loop.xs, strict=True)]
+        ys = [(take(s, 1), step) for s, step in loop.ys]
+        loops.append(Loop(bodies[rows], loop.length, loop.reverse, consts, initial, xs, finals, ys))
     return loops, sums

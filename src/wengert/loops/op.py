@@ -3,7 +3,7 @@
 operands   constants of the loop ... | initial carry ... | xs ...          (xs and ys: time is axis 0)
 results    final carry ... | ys ...
 body       inputs: constants, carry, x      outputs: carry, y
-params     body | n_const | n_carry | length | reverse
+params     body | n_const | n_carry | length | reverse | snapshots     (0, or how many carries the adjoint keeps)
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from wengert.errors import ShapeError
-from wengert.loops.lowering import Loop, lower_loop
+from wengert.loops.lowering import Loop, lower_loop, stacks
 from wengert.ops.spec import Lowering, Op, Params, register
 from wengert.shapes import Aval, aval
 from wengert.vm import oracle
@@ -26,10 +26,10 @@ class Scan(Op):
     name = "scan"
     n_in = None
     n_out = 2
-    has_body = True
+    bodies = 1
 
     def infer(self, avals: Sequence[Aval], params: Any) -> tuple[Aval, ...]:
-        body, n_const, n_carry, length, _ = params
+        body, n_const, n_carry, length, *_ = params
         whats = [body.avals[s] for s in body.outputs]
         if len(avals) != len(body.inputs):
             raise ShapeError(f"scan: {len(avals)} operands for a body with {len(body.inputs)} inputs")
@@ -42,7 +42,7 @@ class Scan(Op):
         return (*whats[:n_carry], *(aval(y.dtype, (length, *y.shape)) for y in whats[n_carry:]))
 
     def forward(self, operands: Sequence[Any], params: Any) -> Any:
-        body, n_const, n_carry, length, reverse = params
+        body, n_const, n_carry, length, reverse, _ = params
         consts, carry, xs = operands[:n_const], operands[n_const : n_const + n_carry], operands[n_const + n_carry :]
         whats = [body.avals[s] for s in body.outputs[n_carry:]]
         ys: list[Any] = [np.empty((length, *y.shape), y.dtype) for y in whats]
@@ -56,7 +56,7 @@ class Scan(Op):
 
     def pullback(self, z_bar: Any, operands: Sequence[Any], z: Any, params: Any) -> Sequence[Any]:
         """The oracle's own: every step replayed backwards on its own, nothing shared with `adjoint`."""
-        body, n_const, n_carry, length, reverse = params
+        body, n_const, n_carry, length, reverse, _ = params
         consts, carry, xs = operands[:n_const], operands[n_const : n_const + n_carry], operands[n_const + n_carry :]
         order = list(reversed(range(length)) if reverse else range(length))
         steps = []
@@ -81,17 +81,18 @@ class Scan(Op):
         return [*const_bars, *carry_bar, *x_bars]
 
     def lower(self, plan: Lowering, outs: Sequence[int], ins: Sequence[int], params: Any) -> None:
-        body, n_const, n_carry, length, reverse = params
+        body, n_const, n_carry, length, reverse, _ = params
         carry, xs = ins[n_const : n_const + n_carry], ins[n_const + n_carry :]
-        initial, stacks = [plan.dense(s) for s in carry], [plan.dense(s) for s in xs]
+        initial, moving = [plan.dense(s) for s in carry], [plan.dense(s) for s in xs]
         for s in outs:
             plan.allocate(s)
-        edge = (list(ins[:n_const]), initial, stacks, list(outs[:n_carry]), list(outs[n_carry:]))
-        lower_loop(plan, Loop(body, length, reverse, *edge))
+        finals, ys = list(outs[:n_carry]), stacks(plan, outs[n_carry:])
+        lower_loop(plan, Loop(body, length, reverse, list(ins[:n_const]), initial, stacks(plan, moving), finals, ys))
 
     def describe(self, params: Params) -> str:
-        body, _, _, length, reverse = params
-        return f"body={body} length={length}" + (" reverse" if reverse else "")
+        body, _, _, length, reverse, snapshots = params
+        kept = f" snapshots={snapshots}" if snapshots else ""
+        return f"body={body} length={length}" + (" reverse" if reverse else "") + kept
 
     def adjoint(self, walk: Any, at: int, z_bars: list[int | None]) -> list[int | None]:
         """Append the reverse scan; see `loops.bptt`, which puts itself here."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+import wengert.loops.bptt  # noqa: F401  (gives the op its adjoint)
 from wengert import tree
 from wengert.errors import CarryError, ShapeError, at_user
-from wengert.loops.bptt import body_tape
+from wengert.loops.body import body_tape
 from wengert.loops.hoist import hoist
+from wengert.loops.memory import Binomial, Step, choose, in_segments, truncated
 from wengert.loops.op import SCAN
 from wengert.record.eager import evaluate
-from wengert.record.recorder import Recorder
+from wengert.record.recorder import VIEWS, Recorder
 from wengert.record.session import recording
 from wengert.record.state import thread
 from wengert.record.tracer import Tracer
@@ -19,11 +23,15 @@ from wengert.shapes import F32, aval
 
 
 def scan(
-    f: Callable[[Any, Any], tuple[Any, Any]],
+    f: Step,
     init: Any,
     xs: Any = None,
     length: int | None = None,
     reverse: bool = False,
+    *,
+    checkpoint: str | int | Binomial | None = None,
+    memory: str | int | None = None,
+    truncate: int | None = None,
 ) -> tuple[Any, Any]:
     """A loop over time whose step is recorded once, with the meaning of
 
@@ -49,6 +57,19 @@ def scan(
         Number of steps; needed where `xs` has no leaves.
     reverse
         Go from the last x to the first; `ys[t]` still belongs to `xs[t]`.
+    checkpoint
+        What the gradient keeps of the loop. None: every value that it needs, of all steps. A number k: the carry of
+        every k-th step; the rest is computed again, k steps at a time. "sqrt": that with k near the square root of
+        the number of steps, which needs the least memory for one more forward pass. `Binomial(snapshots)`: so many
+        carries at most, at the price of further forward passes. Results agree to rounding. Return only what is
+        needed as y: the ys of all steps are kept in any case. A second derivative keeps everything.
+    memory
+        Instead of `checkpoint`, what the gradient may keep, as in "200 MB" or bytes: everything if it fits, else the
+        cheapest of the above that does.
+    truncate
+        Truncated backpropagation through time: adjoints do not go from step t to step t - 1 where t is a multiple
+        of this. The value does not change, the gradient does: each window's is that of the loop started at the
+        window's first carry as if that were a constant (the first window's goes on to `init`).
 
     Returns
     -------
@@ -57,12 +78,16 @@ def scan(
 
     Raises
     ------
+    OptionError
+        If `checkpoint`, `memory` or `truncate` is not one of the above, or nothing fits into the memory given.
     CarryError
         If the carry that the step returns has another structure, shape or dtype than the one it was given.
 
     Notes
     -----
-    P. J. Werbos, *Backpropagation through time*, Proc. IEEE 78 (1990).
+    P. J. Werbos, *Backpropagation through time*, Proc. IEEE 78 (1990). R. J. Williams & J. Peng, *An efficient
+    gradient-based algorithm for on-line training of recurrent network trajectories*, Neural Comp. 2 (1990), for the
+    truncated form. A. Griewank & A. Walther, *Revolve*, ACM TOMS 26 (2000), for the binomial schedule.
 
     Examples
     --------
@@ -74,13 +99,27 @@ def scan(
     recorder = thread.active
     if recorder is None:
         name = getattr(f, "__name__", "step")
-        found: tuple[Any, Any] = evaluate(lambda init, xs: scan(f, init, xs, length, reverse), name, init, xs)
+        kept: Any = {"checkpoint": checkpoint, "memory": memory, "truncate": truncate}
+        found: tuple[Any, Any] = evaluate(lambda init, xs: scan(f, init, xs, length, reverse, **kept), name, init, xs)
         return found
+    steps = _length(length, xs)
+    if truncate is not None:
+        f, xs = truncated(f, xs, steps, truncate, reverse)
+    if checkpoint is not None or memory is not None:
+        chosen = choose(checkpoint, memory, steps, lambda: _bytes(recorder, f, init, xs))
+        if chosen is not None and steps:
+            return in_segments(record_scan, f, init, xs, steps, reverse, chosen)
+    return record_scan(f, init, xs, steps, reverse)
+
+
+def record_scan(f: Step, init: Any, xs: Any, steps: int, reverse: bool, snapshots: int = 0) -> tuple[Any, Any]:
+    """Record the step and append the op; with `snapshots`, its adjoint will keep only so many carries."""
+    recorder = thread.active
+    assert recorder is not None
     init_leaves, carry_structure = tree.flatten(init)
     xs_leaves, xs_structure = tree.flatten(xs)
     given = [recorder.operand(x) for x in init_leaves]
     stacks = [_strong(recorder.operand(x)) for x in xs_leaves]
-    steps = _length(length, xs, stacks)
     carry = [_strong(t) for t in given]
     trial = False  # is the carry tried as the Python numbers it was given as?
     while True:
@@ -105,16 +144,28 @@ def scan(
             break
     constants = [(t, step.lift(t)) for t in step.lifts]
     timed = list(zip(stacks, (t.slot for t in x_in), strict=True))
-    constants, timed = hoist(recorder, step, steps, constants, timed, [*carry_out, *y_slots])
+    # What is to be computed again must not be done, and kept, for all steps at once.
+    constants, timed = hoist(recorder, step, steps, constants, timed, [*carry_out, *y_slots], over_time=not snapshots)
     inputs = [s for _, s in constants] + [t.slot for t in carry_in] + [s for _, s in timed]
     body = body_tape(step, inputs, [*carry_out, *y_slots])
     recorder.subtapes.append(body)
     operands = [recorder.slot(t) for t in (*(t for t, _ in constants), *carry, *(t for t, _ in timed))]
-    params = (len(recorder.subtapes) - 1, len(constants), len(carry), steps, int(reverse))
+    params = (len(recorder.subtapes) - 1, len(constants), len(carry), steps, int(reverse), snapshots)
     whats = SCAN.infer([recorder.avals[s] for s in operands], (body, *params[1:]))
     results = [recorder.tracer(s) for s in recorder.emit_many(SCAN, tuple(operands), params, whats)]
     n = len(carry)
     return tree.unflatten(carry_structure, results[:n]), tree.unflatten(y_structure, results[n:])
+
+
+def _bytes(recorder: Recorder, f: Step, init: Any, xs: Any) -> tuple[int, int]:
+    """Bytes of a carry, and (at most) of what the adjoint of a step needs: found by recording one on trial."""
+    step = Recorder(recorder, "trial")
+    carry = tree.map(lambda x: step.input(recorder.operand(x).aval), init)
+    with recording(step):
+        f(carry, tree.map(lambda x: step.input(aval(x.dtype, x.shape[1:])), tree.map(recorder.operand, xs)))
+    written = {s for op, outs, _, _ in step.instructions if op not in VIEWS for s in outs}
+    size = sum(step.avals[t.slot].nbytes for t in tree.flatten(carry)[0])
+    return size, size + sum(step.avals[s].nbytes for s in written)
 
 
 def _taken_dtype(recorder: Recorder, before: Tracer, after: Tracer) -> Tracer:
@@ -129,14 +180,14 @@ def _strong(x: Tracer) -> Tracer:
     return Tracer(x.recorder, x.slot, x.aval)
 
 
-def _length(length: int | None, xs: Any, stacks: Sequence[Tracer]) -> int:
+def _length(length: int | None, xs: Any) -> int:
     """The number of steps, on which all xs must agree."""
-    paths = tree.paths(xs)
     found: dict[str, int] = {}
-    for path, x in zip(paths, stacks, strict=True):
-        if not x.ndim:
+    for path, x in zip(tree.paths(xs), tree.flatten(xs)[0], strict=True):
+        shape = np.shape(x)
+        if not shape:
             raise ShapeError(at_user(f"scan: xs{path} is a scalar; its axis 0 must be time"))
-        found[f"xs{path}"] = x.shape[0]
+        found[f"xs{path}"] = shape[0]
     if length is not None:
         found["length"] = int(length)
     if not found:

@@ -325,6 +325,6 @@ for _cells in ROWS:
     _name, _args, _formula, *_rest = _cells
     register(Elementwise(_name, _args, _formula, _rest[:-2], _rest[-2], _rest[-1]))
 
-WHERE, MUL0, ACC, NEG, ADD = (_row(n) for n in ("where", "mul0", "acc", "neg", "add"))
+WHERE, MUL0, ACC, NEG, ADD, CUT = (_row(n) for n in ("where", "mul0", "acc", "neg", "add", "cut"))
 CAST = register(Cast())
 BY_UFUNC = {op.ufunc: op for op in BY_NAME.values() if isinstance(op, Elementwise) and op.ufunc is not None}

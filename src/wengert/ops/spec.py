@@ -68,8 +68,11 @@ class Lowering(Protocol):
     def threads(self) -> int:
         """How many threads there are to share work: 1 in a part of a fork."""
 
-    def fork(self, parts: Sequence[Callable[[], None]]) -> None:
+    def fork(self, parts: Sequence[Callable[[], object]]) -> None:
         """Append packets that may run at the same time: each part's are emitted by calling it."""
+
+    def apart(self, parts: Sequence[Callable[[], object]]) -> list[tuple[int, int]]:
+        """Append packets of which none reuses another part's storage; first word and end of each part."""
 
     def body(self, tape: Any, inputs: Sequence[int], carries: Sequence[int]) -> tuple[int, list[int]]:
         """Append the packets of a sub-tape; see `plan.lower.Scope.body`."""
@@ -87,8 +90,8 @@ class Op:
     n_in: int | None = 1
     """How many operands; None for any number."""
     n_out = 1
-    has_body = False
-    """Whether the first parameter is the number of a sub-tape."""
+    bodies = 0
+    """How many of the first parameters are numbers of sub-tapes."""
 
     def infer(self, avals: Sequence[Aval], params: Params) -> tuple[Aval, ...]:
         """Dtype and shape of every result."""

@@ -88,6 +88,8 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("bitwise_or",  "x y",  "x | y",                      "", "",                                  "bitwise_or", "integer"),
     ("invert",      "x",    "~x",                         "",                                      "invert", "integer"),
     ("bitwise_xor", "x y",  "x ^ y",                      "", "",                                  "bitwise_xor", "integer"),
+    # The value of x, whose derivative ends where c is true: how backpropagation through time is truncated.
+    ("cut",         "c x",  "x",                          "", "where(c, 0, z_bar)",                "", "real"),
     # The product in which a zero first factor wins: how every partial is applied.
     ("mul0",        "x y",  "where(x == 0, 0, x * y)",    "y", "where(x == 0, 0, mul0(z_bar, x))",  "", "real"),
     # The sum that may overwrite its first operand: how adjoints are accumulated.

@@ -217,27 +217,30 @@ class Scope:
     def threads(self) -> int:
         return 1 if self.layout.forked else num_threads()
 
-    def fork(self, parts: Sequence[Callable[[], None]]) -> None:
-        """Append packets that may run at the same time: each part's are emitted by calling it."""
-        layout, code = self.layout, self.code
+    def fork(self, parts: Sequence[Callable[[], object]]) -> None:
+        layout, code, count = self.layout, self.code, len(parts)
         start = len(code)
-        self.packet(
-            FORK, "fork", len(parts), _jit.address(RUN, "replay"), *mailboxes(len(parts)), *[0] * 2 * len(parts)
-        )
-        spare, given_back = layout.free, []
+        self.packet(FORK, "fork", count, _jit.address(RUN, "replay"), *mailboxes(count), *[0] * 2 * count)
         layout.forked = True
-        for k, emit in enumerate(parts):
-            layout.free = {}  # what a part gives back, another that runs beside it must not take
-            before = len(code)
+        for k, (low, high) in enumerate(self.apart(parts)):
+            code[start + FORK_HEAD + 2 * k : start + FORK_HEAD + 2 * k + 2] = [low - start, high - low]
+        layout.forked = False
+        code[start + 1] = len(code) - start
+
+    def apart(self, parts: Sequence[Callable[[], object]]) -> list[tuple[int, int]]:
+        layout, spare = self.layout, self.layout.free
+        words, given_back = [], []
+        for emit in parts:
+            layout.free = {}
+            low = len(self.code)
             emit()
-            code[start + FORK_HEAD + 2 * k] = before - start
-            code[start + FORK_HEAD + 2 * k + 1] = len(code) - before
+            words.append((low, len(self.code)))
             given_back.append(layout.free)
-        layout.free, layout.forked = spare, False
+        layout.free = spare
         for free in given_back:
             for room, places in free.items():
                 spare.setdefault(room, []).extend(places)
-        code[start + 1] = len(code) - start
+        return words
 
     def body(self, tape: Tape, inputs: Sequence[int], carries: Sequence[int]) -> tuple[int, list[int]]:
         """Append a sub-tape's packets: how many words they are, and the numbers of its results.
