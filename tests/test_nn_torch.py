@@ -163,7 +163,7 @@ def test_cells_by_their_formulas(name):
         params = nn.lstm_init(RNG, INPUTS, HIDDEN, peepholes=True, dtype=np.float64)
         h = tuple(RNG.normal(size=(2, BATCH, HIDDEN)))
     else:
-        step, theirs = lambda *a: nn.gru_cell(*a, reset_after=False), gru_of_the_paper
+        step, theirs = nn.gru_cell, gru_of_the_paper
         params = nn.gru_init(RNG, INPUTS, HIDDEN, reset_after=False, dtype=np.float64)
         h = RNG.normal(size=(BATCH, HIDDEN))
     params = {k: RNG.normal(size=v.shape) for k, v in params.items()}

@@ -125,7 +125,8 @@ def softplus(x: Any) -> Any:
     >>> float(nn.softplus(1000.0))
     1000.0
     """
-    return np.logaddexp(x, 0.0)
+    with np.errstate(invalid="ignore"):  # NumPy warns of a NaN here, as it does not elsewhere
+        return np.logaddexp(x, 0.0)
 
 
 def swish(x: Any) -> Any:

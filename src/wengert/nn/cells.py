@@ -93,7 +93,7 @@ def rnn_cell(params: Params, carry: Any, x: Any, activation: Callable[[Any], Any
     >>> ys.shape
     (5, 3, 8)
     """
-    h = activation(_plus(x @ params["w"] + carry @ params["u"], params["b"]))
+    h = activation(_plus(x @ params["w"] + carry @ params["u"], params.get("b")))
     return h, h
 
 
@@ -186,16 +186,15 @@ def lstm_cell(params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
     """
     h, c = carry
     n = params["u"].shape[0]
-    z = _plus(x @ params["w"] + h @ params["u"], params["b"])
+    z = _plus(x @ params["w"] + h @ params["u"], params.get("b"))
+    z_i, z_f, z_g, z_o = (_part(z, k, n) for k in range(4))
     p = params.get("p")
-    if p is None:
-        both = sigmoid(_part(z, 0, n, 2))
-        i, f = _part(both, 0, n), _part(both, 1, n)
-    else:
-        i, f = sigmoid(_part(z, 0, n) + c * p[0]), sigmoid(_part(z, 1, n) + c * p[1])
-    c = f * c + i * np.tanh(_part(z, 2, n))
-    z_out = _part(z, 3, n) if p is None else _part(z, 3, n) + c * p[2]
-    h = sigmoid(z_out) * np.tanh(c)
+    if p is not None:
+        z_i, z_f = z_i + c * p[0], z_f + c * p[1]
+    c = sigmoid(z_f) * c + sigmoid(z_i) * np.tanh(z_g)
+    if p is not None:
+        z_o = z_o + c * p[2]
+    h = sigmoid(z_o) * np.tanh(c)
     return (h, c), h
 
 
@@ -206,8 +205,8 @@ def gru_init(
     """Parameters of `gru_cell`.
 
     w is (n_in, 3 hidden), Glorot; u is (hidden, 3 hidden), each gate's block orthogonal; b is (3 hidden,), 0.
-    Gates lie in the order reset, update, candidate. With `reset_after` there is c of shape (hidden,), too:
-    the bias of the candidate's recurrent product, which the reset gate acts upon.
+    Gates lie in the order reset, update, candidate. With `reset_after` there is c, too, of shape (hidden,) or
+    None: the bias of the candidate's recurrent product, which the reset gate acts upon.
 
     Parameters
     ----------
@@ -218,7 +217,7 @@ def gru_init(
     bias
         Whether there are biases.
     reset_after
-        For which form of the cell; see `gru_cell`.
+        True: for the form in which the reset gate acts after the recurrent product. False: before it.
     dtype
         float32 or float64.
 
@@ -235,24 +234,24 @@ def gru_init(
     return params
 
 
-def gru_cell(params: Params, carry: Any, x: Any, reset_after: bool = True) -> tuple[Any, Any]:
-    """A step of a gated recurrent unit.
+def gru_cell(params: Params, carry: Any, x: Any) -> tuple[Any, Any]:
+    """A step of a gated recurrent unit, in one of two forms.
 
-        r = sigmoid(x Wr + h Ur + br)       n  = tanh(x Wn + r (h Un + c) + bn)       with reset_after
+        r = sigmoid(x Wr + h Ur + br)       n  = tanh(x Wn + r (h Un + c) + bn)       parameters with c
         z = sigmoid(x Wz + h Uz + bz)       n  = tanh(x Wn + (r h) Un + bn)           without
                                             h' = (1 - z) n + z h
+
+    With c the reset gate acts after the recurrent product, as in PyTorch and cuDNN; without, before it, as in
+    the paper.
 
     Parameters
     ----------
     params
-        From `gru_init` of the same form.
+        From `gru_init`.
     carry
         h, of shape (batch, hidden).
     x
         Of shape (batch, n_in).
-    reset_after
-        True: the reset gate acts after the recurrent product, as in PyTorch and cuDNN. False: before it, as
-        in the paper.
 
     Returns
     -------
@@ -273,12 +272,11 @@ def gru_cell(params: Params, carry: Any, x: Any, reset_after: bool = True) -> tu
     >>> y.shape
     (3, 8)
     """
-    h, u = carry, params["u"]
+    h, u, reset_after = carry, params["u"], "c" in params
     n = u.shape[0]
-    zx = _plus(x @ params["w"], params["b"])
+    zx = _plus(x @ params["w"], params.get("b"))
     zh = h @ (u if reset_after else _part(u, 0, n, 2))
-    gates = sigmoid(_part(zx, 0, n, 2) + _part(zh, 0, n, 2))
-    r, z = _part(gates, 0, n), _part(gates, 1, n)
+    r, z = (sigmoid(_part(zx, k, n) + _part(zh, k, n)) for k in range(2))
     if reset_after:
         inner = r * _plus(_part(zh, 2, n), params["c"])
     else:

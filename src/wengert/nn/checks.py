@@ -1,4 +1,4 @@
-"""Checks of what layers and losses are given, and their messages. Knows no layer."""
+"""What layers and losses are given: checks with their messages, and looking up rows. Knows no layer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from wengert import grad
 from wengert.errors import DTypeError, IndexingError, ShapeError, at_user
 
 
@@ -60,3 +61,11 @@ def within(what: str, x: Any, count: int) -> Any:
             )
         return x
     return np.where(x < 0, count, x)
+
+
+def rows(table: Any, index: Any) -> Any:
+    """`table[index]`, also where the index is traced and the table a plain array, which NumPy would look into."""
+    if isinstance(table, np.ndarray) and not isinstance(index, np.ndarray | np.generic):
+        # An argument of a nested derivative is traced; that of a constant costs nothing.
+        _, table = grad(lambda table: (0.0, table), has_aux=True)(table)
+    return table[index]

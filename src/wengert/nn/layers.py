@@ -9,7 +9,7 @@ import numpy as np
 
 from wengert import record, tree
 from wengert.errors import DTypeError, ShapeError, at_user
-from wengert.nn.checks import array, takes, whole_numbers, within
+from wengert.nn.checks import array, rows, takes, whole_numbers, within
 from wengert.nn.dropout import Dropout, refuse_recording
 from wengert.nn.initialisers import glorot_uniform
 from wengert.nn.module import Module, static
@@ -88,7 +88,7 @@ class Embedding(Module):
 
     def __call__(self, ids: Any) -> Any:
         ids = whole_numbers("Embedding: ids", ids)
-        return np.take(self.table, within("Embedding: ids", ids, self.table.shape[0]), axis=0)
+        return rows(self.table, within("Embedding: ids", ids, self.table.shape[0]))
 
 
 class LayerNorm(Module):

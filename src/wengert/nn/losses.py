@@ -9,7 +9,7 @@ import numpy as np
 
 from wengert.errors import DTypeError, ShapeError, at_user
 from wengert.nn.activations import log_softmax, softplus
-from wengert.nn.checks import array, shown, whole_numbers, within
+from wengert.nn.checks import array, rows, shown, whole_numbers, within
 
 
 def _pair(loss: str, prediction: Any, target: Any) -> tuple[Any, Any]:
@@ -207,19 +207,19 @@ def softmax_cross_entropy(logits: Any, labels: Any, mask: Any = None) -> Any:
     if labels.shape == logits.shape:
         logits, labels = _pair(name, logits, labels)
         return _mean(name, -np.sum(labels * log_softmax(logits), axis=-1), mask)
-    rows, classes = tuple(logits.shape[:-1]), logits.shape[-1]
-    if tuple(labels.shape) != rows:
+    shape, classes = tuple(logits.shape[:-1]), logits.shape[-1]
+    if tuple(labels.shape) != shape:
         raise ShapeError(
             at_user(
-                f"{name}: for logits of shape {tuple(logits.shape)} labels are class numbers of shape {rows} or "
+                f"{name}: for logits of shape {tuple(logits.shape)} labels are class numbers of shape {shape} or "
                 f"one-hot of the logits' shape; they have {tuple(labels.shape)}"
             )
         )
     labels = whole_numbers(f"{name}: class numbers", labels)
     if mask is not None:
-        labels = np.where(_picks(name, mask, rows), labels, 0)
+        labels = np.where(_picks(name, mask, shape), labels, 0)
     labels = within(f"{name}: class numbers", labels, classes)
     logs = log_softmax(logits).reshape(-1)
     # A wrong number that is known at replay only must not end up in another row.
-    places = np.where(labels < classes, np.arange(math.prod(rows)).reshape(rows) * classes + labels, logs.size)
-    return _mean(name, -np.take(logs, places), mask)
+    places = np.where(labels < classes, np.arange(math.prod(shape)).reshape(shape) * classes + labels, logs.size)
+    return _mean(name, -rows(logs, places), mask)

@@ -197,7 +197,10 @@ def _same_carry(name: str, given: Any, wanted: Any) -> None:
     first, expected = tree.flatten(wanted)
     if structure != expected:
         raise ShapeError(
-            at_user(f"{name}: the first carry is carry[layer][direction], {expected}; it was given {structure}")
+            at_user(
+                f"{name} takes a first carry carry[layer][direction] of the structure {expected}, as over_time "
+                f"returns it; it was given {structure}"
+            )
         )
     for path, x, like in zip(tree.paths(wanted), leaves, first, strict=True):
         takes(f"{name}: the first carry{path}", x, like.shape, like)
@@ -292,9 +295,7 @@ class GRU(Recurrent):
     Parameters
     ----------
     layers
-        `layers[k][direction]` from `gru_init` of the same form.
-    reset_after
-        Which form of the cell; see `gru_cell`.
+        `layers[k][direction]` from `gru_init`.
 
     Examples
     --------
@@ -305,8 +306,6 @@ class GRU(Recurrent):
     (5, 3, 8)
     """
 
-    reset_after: bool = static(default=True)
-
     @classmethod
     def init(
         cls, rng: np.random.Generator, n_in: int, hidden: int, *, layers: int = 1, bidirectional: bool = False,
@@ -314,7 +313,7 @@ class GRU(Recurrent):
     ) -> GRU:  # fmt: skip
         """A new network; see `gru_init`."""
         make = partial(gru_init, bias=bias, reset_after=reset_after, dtype=dtype)
-        return cls(_stacked(make, rng, n_in, hidden, layers, bidirectional), reset_after)
+        return cls(_stacked(make, rng, n_in, hidden, layers, bidirectional))
 
     def cell(self, params: Params) -> Cell:
-        return lambda carry, x: gru_cell(params, carry, x, self.reset_after)
+        return lambda carry, x: gru_cell(params, carry, x)

@@ -120,7 +120,7 @@ def to_torch(model: Recurrent) -> dict[str, Any]:
     Parameters
     ----------
     model
-        `RNN`, `LSTM` without peepholes, or `GRU` with `reset_after`.
+        `RNN`, `LSTM` without peepholes, or `GRU` made with `reset_after`.
 
     Returns
     -------
@@ -142,13 +142,13 @@ def to_torch(model: Recurrent) -> dict[str, Any]:
     """
     if not isinstance(model, RNN | LSTM | GRU):
         raise ValueError(f"to_torch takes an RNN, LSTM or GRU, not a {type(model).__name__}")
-    if isinstance(model, GRU) and not model.reset_after:
-        raise ValueError("to_torch: PyTorch has no GRU whose reset gate acts before the recurrent product")
     state: dict[str, Any] = {}
     for layer, params in enumerate(model.layers):
         for d, p in enumerate(params):
             if p.get("p") is not None:
                 raise ValueError("to_torch: PyTorch has no LSTM with peepholes")
+            if isinstance(model, GRU) and "c" not in p:
+                raise ValueError("to_torch: PyTorch has no GRU whose reset gate acts before the recurrent product")
             suffix = _suffix(layer, d)
             arrays = [p["w"].T.copy(), p["u"].T.copy()]
             if p["b"] is not None:
