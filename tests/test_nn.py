@@ -434,6 +434,56 @@ def test_a_model_itself_can_be_jitted():
     same(run(ids), model(ids), 1e-6)
 
 
+def captured_cases():
+    """What a jitted function may capture: the arrays, what is made of them, and other contents for them."""
+    logits, model, table = normal(4, 3), NETWORKS["gru"](), nn.Embedding(normal(6, 2))
+    xs = normal(STEPS, 4, INPUTS, dtype=np.float32)
+    return {
+        "labels": (lambda z, y: nn.softmax_cross_entropy(z, y), logits, np.array([0, 1, 2, 1]), np.array([2, 2, 0, 1])),
+        "loss mask": (
+            lambda z, m: nn.mse(z, z * z, mask=m), logits, np.array([1, 1, 0, 0], bool), np.array([1, 0, 1, 1], bool)
+        ),
+        "target": (
+            lambda z, y: nn.binary_cross_entropy_logits(z, y), logits.astype(np.float32), normal(4, 3), normal(4, 3)
+        ),
+        "lengths": (lambda xs, n: model(xs, n), xs, np.array([1, 2, 3, 4]), np.array([5, 0, 2, 4])),
+        "steps": (lambda xs, m: model(xs, m), xs, np.ones((STEPS, 4), bool), nn.length_mask([1, 5, 2, 3], STEPS)),
+        "inputs": (
+            lambda b, xs: nn.over_time(lambda h, x: (h + b * x, h), np.zeros((4, INPUTS)), xs, [1, 5, 2, 3]),
+            normal(INPUTS), normal(STEPS, 4, INPUTS), normal(STEPS, 4, INPUTS),
+        ),
+        "ids": (lambda t, ids: nn.Embedding(t)(ids), table.table, np.array([0, 5]), np.array([3, 3])),
+        "dropout mask": (lambda x, m: nn.Dropout(0.5)(x, m), logits, np.ones(3, bool), np.array([1, 0, 1], bool)),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", captured_cases())
+def test_captured_arrays_are_read_at_every_call(name):
+    f, argument, array, other = captured_cases()[name]
+    run = wengert.jit(lambda x: f(x, array))
+    for contents in (array.copy(), other, array.copy()):
+        array[...] = contents
+        same(run(argument), f(argument, contents), 1e-6)
+
+
+def test_a_captured_label_that_becomes_wrong_is_noticed():
+    labels = np.array([0, 1])
+    run = wengert.jit(lambda z: nn.softmax_cross_entropy(z, labels))
+    run(np.ones((2, 3)))
+    labels[0] = -1
+    with pytest.raises(IndexingError, match="out of bounds"):
+        run(np.ones((2, 3)))
+
+
+def test_labels_of_any_integer_type():
+    table, want = nn.Embedding(normal(300, 2)), float(nn.softmax_cross_entropy(np.eye(3), np.array([2, 0, 1])))
+    for kind in "bBhHiIlL":
+        labels = np.array([2, 0, 1], kind)
+        for f in (nn.softmax_cross_entropy, wengert.jit(nn.softmax_cross_entropy)):
+            assert float(f(np.eye(3), labels)) == pytest.approx(want, rel=1e-14)
+        same(wengert.jit(lambda t, i: t(i))(table, labels), table.table[[2, 0, 1]])
+
+
 def test_the_table_of_a_model():
     class Tagger(nn.Module):
         embed: nn.Embedding

@@ -1,4 +1,4 @@
-"""What layers and losses are given: checks with their messages, and looking up rows. Knows no layer."""
+"""What layers and losses are given: checks with their messages, and its place in a recording. Knows no layer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from wengert import grad
+from wengert import grad, jit
 from wengert.errors import DTypeError, IndexingError, ShapeError, at_user
 
 
@@ -49,7 +49,7 @@ def whole_numbers(what: str, x: Any) -> Any:
 
 
 def within(what: str, x: Any, count: int) -> Any:
-    """`x`, if its values are 0 ... count - 1; unknown values (of a recording) lead to an index error at replay.
+    """`x`, whose values must be 0 ... count - 1, for use as an index; one that is not known yet fails at replay.
 
     NumPy would count negative ones from the end.
     """
@@ -59,13 +59,29 @@ def within(what: str, x: Any, count: int) -> Any:
             raise IndexingError(
                 at_user(f"{what} must be from 0 to {count - 1}; {int(wrong[0])} was given ({wrong.size} of {x.size})")
             )
+    x = recorded(x).astype(np.int64, copy=False)
+    return x if isinstance(x, np.ndarray | np.generic) else np.where(x < 0, count, x)
+
+
+_echo = jit(lambda x: x)
+
+
+def recording() -> bool:
+    """Whether a function is being recorded: there a jitted one is called as it is, and gives back the float itself."""
+    return type(_echo(0.0)) is float
+
+
+def recorded(x: Any) -> Any:
+    """`x` as a part of the recording that is going on, if there is one.
+
+    A captured array is read at every replay. But what NumPy computes of plain arrays alone is computed once,
+    while recording, and a plain array cannot be indexed by traced numbers.
+    """
+    if not isinstance(x, np.ndarray) or not recording():
         return x
-    return np.where(x < 0, count, x)
-
-
-def rows(table: Any, index: Any) -> Any:
-    """`table[index]`, also where the index is traced and the table a plain array, which NumPy would look into."""
-    if isinstance(table, np.ndarray) and not isinstance(index, np.ndarray | np.generic):
-        # An argument of a nested derivative is traced; that of a constant costs nothing.
-        _, table = grad(lambda table: (0.0, table), has_aux=True)(table)
-    return table[index]
+    kind = x.dtype.kind
+    # What a nested derivative is taken of is traced; that of a constant costs nothing.
+    _, traced = grad(lambda x: (0.0, x), has_aux=True)(x if kind == "f" else 0.0)
+    if kind == "f":
+        return traced
+    return x | (traced != 0) if kind == "b" else x + traced.astype(x.dtype)

@@ -7,17 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from wengert import jit
 from wengert.errors import DTypeError, ShapeError, WengertError, at_user
-from wengert.nn.checks import array, shown
+from wengert.nn.checks import array, recording, shown
 from wengert.nn.module import Module, static
-
-_echo = jit(lambda x: x)
-
-
-def _recording() -> bool:
-    """Whether a function is being recorded: there a jitted one is called as it is, and gives back the float itself."""
-    return type(_echo(0.0)) is float
 
 
 class Dropout(Module):
@@ -100,7 +92,7 @@ class Dropout(Module):
 
 def refuse_recording() -> None:
     """Raise if random numbers drawn now would be frozen into a recording."""
-    if _recording():
+    if recording():
         raise WengertError(
             at_user(
                 "a dropout mask drawn inside a recorded function would be the same at every replay. Draw it before "

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from wengert import record, tree
-from wengert.errors import DTypeError, ShapeError, at_user
-from wengert.nn.checks import array, rows, takes, whole_numbers, within
+from wengert.errors import DTypeError, IndexingError, ShapeError, at_user
+from wengert.nn.checks import array, recorded, takes, whole_numbers, within
 from wengert.nn.dropout import Dropout, refuse_recording
 from wengert.nn.initialisers import glorot_uniform
 from wengert.nn.module import Module, static
@@ -88,7 +88,7 @@ class Embedding(Module):
 
     def __call__(self, ids: Any) -> Any:
         ids = whole_numbers("Embedding: ids", ids)
-        return rows(self.table, within("Embedding: ids", ids, self.table.shape[0]))
+        return recorded(self.table)[within("Embedding: ids", ids, self.table.shape[0])]
 
 
 class LayerNorm(Module):
@@ -236,7 +236,7 @@ class Sequential(Module):
         layer = self.layers[k]
         try:
             return layer(x) if mask is None else layer(x, mask)
-        except (ShapeError, DTypeError) as error:
+        except (ShapeError, DTypeError, IndexingError) as error:
             raise type(error)(f"layer {k} of Sequential: {error}") from error
 
     def _dropped(self, x: Any) -> tuple[Any, tuple[Any, ...]]:

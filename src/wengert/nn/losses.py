@@ -9,7 +9,7 @@ import numpy as np
 
 from wengert.errors import DTypeError, ShapeError, at_user
 from wengert.nn.activations import log_softmax, softplus
-from wengert.nn.checks import array, rows, shown, whole_numbers, within
+from wengert.nn.checks import array, recorded, shown, whole_numbers, within
 
 
 def _pair(loss: str, prediction: Any, target: Any) -> tuple[Any, Any]:
@@ -24,7 +24,7 @@ def _pair(loss: str, prediction: Any, target: Any) -> tuple[Any, Any]:
                 f"{tuple(target.shape)}. Nothing is broadcast here: reshape one of them"
             )
         )
-    return prediction, target if target.dtype == prediction.dtype else target.astype(prediction.dtype)
+    return prediction, recorded(target).astype(prediction.dtype, copy=False)
 
 
 def _picks(loss: str, mask: Any, shape: tuple[int, ...]) -> Any:
@@ -36,7 +36,7 @@ def _picks(loss: str, mask: Any, shape: tuple[int, ...]) -> Any:
         raise ShapeError(
             at_user(f"{loss}: the mask must have the shape {tuple(shape)} or its first axes; it is {shown(mask)}")
         )
-    return mask.reshape((*mask.shape, *(1 for _ in shape[len(mask.shape) :])))
+    return recorded(mask).reshape((*mask.shape, *(1 for _ in shape[len(mask.shape) :])))
 
 
 def _mean(loss: str, values: Any, mask: Any) -> Any:
@@ -222,4 +222,4 @@ def softmax_cross_entropy(logits: Any, labels: Any, mask: Any = None) -> Any:
     logs = log_softmax(logits).reshape(-1)
     # A wrong number that is known at replay only must not end up in another row.
     places = np.where(labels < classes, np.arange(math.prod(shape)).reshape(shape) * classes + labels, logs.size)
-    return _mean(name, -rows(logs, places), mask)
+    return _mean(name, -recorded(logs)[places], mask)

@@ -11,7 +11,7 @@ import numpy as np
 from wengert import scan, tree
 from wengert.errors import DTypeError, IndexingError, ShapeError, at_user
 from wengert.nn.cells import Params, gru_cell, gru_init, lstm_cell, lstm_init, rnn_cell, rnn_init
-from wengert.nn.checks import array, shown, takes
+from wengert.nn.checks import array, recorded, shown, takes
 from wengert.nn.module import Module, static
 
 Cell = Callable[[Any, Any], tuple[Any, Any]]
@@ -54,7 +54,7 @@ def length_mask(lengths: Any, steps: int) -> Any:
         raise ShapeError(at_user(f"lengths must have the shape (batch,); they are {shown(lengths)}"))
     if isinstance(lengths, np.ndarray) and ((lengths < 0) | (lengths > steps)).any():
         raise IndexingError(at_user(f"lengths must be from 0 to the {steps} steps of xs; they are {lengths.tolist()}"))
-    return np.arange(steps)[:, None] < lengths
+    return np.arange(steps)[:, None] < recorded(lengths)
 
 
 def over_time(cell: Cell, carry: Any, xs: Any, lengths: Any = None, reverse: bool = False) -> tuple[Any, Any]:
@@ -98,7 +98,7 @@ def over_time(cell: Cell, carry: Any, xs: Any, lengths: Any = None, reverse: boo
     """
     if lengths is None:
         return scan(cell, carry, xs, reverse=reverse)
-    xs = array(xs)
+    xs = recorded(array(xs))
     mask = _mask(lengths, xs)
     xs = np.where(mask.reshape((*mask.shape, *(1 for _ in xs.shape[2:]))), xs, 0.0)
 
@@ -116,7 +116,7 @@ def over_time(cell: Cell, carry: Any, xs: Any, lengths: Any = None, reverse: boo
 
 def _mask(lengths: Any, xs: Any) -> Any:
     lengths = array(lengths)
-    mask = lengths if lengths.dtype.kind == "b" else length_mask(lengths, xs.shape[0])
+    mask = recorded(lengths) if lengths.dtype.kind == "b" else length_mask(lengths, xs.shape[0])
     if tuple(mask.shape) != tuple(xs.shape[:2]):
         raise ShapeError(
             at_user(
