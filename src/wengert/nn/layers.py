@@ -49,7 +49,21 @@ class Dense(Module):
         cls, rng: np.random.Generator, n_in: int, n_out: int, *, bias: bool = True,
         weights: Init = glorot_uniform, dtype: Any = np.float32,
     ) -> Dense:  # fmt: skip
-        """A new layer: weights from an initialiser (for relu `nn.he_normal`), biases 0."""
+        """A new layer with random weights and biases of 0.
+
+        Parameters
+        ----------
+        rng
+            Source of the random weights.
+        n_in, n_out
+            Widths of what comes in and goes out.
+        bias
+            Whether there is a bias.
+        weights
+            The initialiser, `weights(rng, (n_in, n_out), dtype)`; before `nn.relu` take `nn.he_normal`.
+        dtype
+            float32 or float64.
+        """
         return cls(weights(rng, (n_in, n_out), dtype), np.zeros(n_out, dtype) if bias else None)
 
     def __call__(self, x: Any) -> Any:
@@ -83,7 +97,7 @@ class Embedding(Module):
 
     @classmethod
     def init(cls, rng: np.random.Generator, count: int, n: int, *, dtype: Any = np.float32) -> Embedding:
-        """A new table with standard normal rows, as in PyTorch."""
+        """A new table of `count` rows of n standard normal numbers, as in PyTorch."""
         return cls(rng.normal(size=(count, n)).astype(dtype))
 
     def __call__(self, ids: Any) -> Any:
@@ -124,7 +138,7 @@ class LayerNorm(Module):
 
     @classmethod
     def init(cls, n: int, *, eps: float = 1e-5, dtype: Any = np.float32) -> LayerNorm:
-        """A new layer: scale 1, shift 0."""
+        """A new layer for a last axis of length n: scale 1, shift 0."""
         return cls(np.ones(n, dtype), np.zeros(n, dtype), eps)
 
     def __call__(self, x: Any) -> Any:

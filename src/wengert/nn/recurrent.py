@@ -243,7 +243,28 @@ class RNN(Recurrent):
         cls, rng: np.random.Generator, n_in: int, hidden: int, *, layers: int = 1, bidirectional: bool = False,
         activation: Callable[[Any], Any] = np.tanh, bias: bool = True, dtype: Any = np.float32,
     ) -> RNN:  # fmt: skip
-        """A new network; see `rnn_init`."""
+        """A new network.
+
+        Parameters
+        ----------
+        rng
+            Source of the random weights.
+        n_in, hidden
+            Sizes of input and state.
+        layers
+            How many, each on the outputs of the one before.
+        bidirectional
+            Whether each layer goes through time in both directions, with weights of its own for each.
+        activation
+            As for `rnn_cell`.
+        bias, dtype
+            As for `rnn_init`.
+
+        Raises
+        ------
+        ValueError
+            If there is not at least one layer.
+        """
         make = partial(rnn_init, bias=bias, dtype=dtype)
         return cls(_stacked(make, rng, n_in, hidden, layers, bidirectional), activation)
 
@@ -277,7 +298,26 @@ class LSTM(Recurrent):
         cls, rng: np.random.Generator, n_in: int, hidden: int, *, layers: int = 1, bidirectional: bool = False,
         bias: bool = True, forget_bias: float = 1.0, peepholes: bool = False, dtype: Any = np.float32,
     ) -> LSTM:  # fmt: skip
-        """A new network; see `lstm_init`."""
+        """A new network.
+
+        Parameters
+        ----------
+        rng
+            Source of the random weights.
+        n_in, hidden
+            Sizes of input and state.
+        layers
+            How many, each on the outputs of the one before.
+        bidirectional
+            Whether each layer goes through time in both directions, with weights of its own for each.
+        bias, forget_bias, peepholes, dtype
+            As for `lstm_init`.
+
+        Raises
+        ------
+        ValueError
+            If there is not at least one layer.
+        """
         make = partial(lstm_init, bias=bias, forget_bias=forget_bias, peepholes=peepholes, dtype=dtype)
         return cls(_stacked(make, rng, n_in, hidden, layers, bidirectional))
 
@@ -311,7 +351,26 @@ class GRU(Recurrent):
         cls, rng: np.random.Generator, n_in: int, hidden: int, *, layers: int = 1, bidirectional: bool = False,
         bias: bool = True, reset_after: bool = True, dtype: Any = np.float32,
     ) -> GRU:  # fmt: skip
-        """A new network; see `gru_init`."""
+        """A new network.
+
+        Parameters
+        ----------
+        rng
+            Source of the random weights.
+        n_in, hidden
+            Sizes of input and state.
+        layers
+            How many, each on the outputs of the one before.
+        bidirectional
+            Whether each layer goes through time in both directions, with weights of its own for each.
+        bias, reset_after, dtype
+            As for `gru_init`.
+
+        Raises
+        ------
+        ValueError
+            If there is not at least one layer.
+        """
         make = partial(gru_init, bias=bias, reset_after=reset_after, dtype=dtype)
         return cls(_stacked(make, rng, n_in, hidden, layers, bidirectional))
 
