@@ -1,4 +1,4 @@
-"""The README's examples run, and print what they say they print."""
+"""The examples in the README and in docs/ run, and print what they say they print."""
 
 import contextlib
 import io
@@ -7,20 +7,27 @@ from pathlib import Path
 
 import pytest
 
-README = Path(__file__).parent.parent / "README.md"
-BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.S)
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCKS = [
+    pytest.param(page.name, code, id=f"{page.stem} {k}")
+    for page in PAGES
+    for k, code in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.S))
+]
 
 
 def test_there_are_examples():
-    assert len(BLOCKS) >= 5
+    names = [block.values[0] for block in BLOCKS]
+    assert names.count("README.md") >= 5
+    assert names.count("nn.md") >= 5
 
 
-@pytest.mark.parametrize("code", BLOCKS, ids=range(len(BLOCKS)))
-def test_example(code):
+@pytest.mark.parametrize(("page", "code"), BLOCKS)
+def test_example(page, code):
     promised = re.findall(r"^ *print\(.*\) +# (.*)$", code, flags=re.M)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        exec(compile(code, "README.md", "exec"), {})
+        exec(compile(code, page, "exec"), {})
     lines = printed.getvalue().splitlines()
     assert lines
     if promised:

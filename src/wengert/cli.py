@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from wengert import nn, tasks, train
+from wengert import tasks, train
 from wengert._version import VERSION
 
 DEFAULTS = train.Settings()
@@ -107,7 +107,7 @@ def _samples(result: train.Result, settings: train.Settings) -> Table:
     """What the network answers on a few sequences it has not seen."""
     dtype = np.dtype(settings.dtype)
     xs, targets = tasks.adding(np.random.default_rng(settings.seed + 10**6), 5, settings.seq_len, dtype)
-    answers = nn.elman_last(result.params, xs)
+    answers = result.model(xs)
     table = Table(title="Test sequences", title_justify="left")
     for name in ("marked values", "sum", "answer", "error"):
         table.add_column(name, justify="right")

@@ -29,6 +29,23 @@ class Settings:
     target: float = 0.01
 
 
+class Elman(nn.Module):
+    """An Elman network (tanh) with a linear read-out after the last step."""
+
+    cell: nn.RNN
+    readout: nn.Dense
+
+    @classmethod
+    def init(cls, rng: np.random.Generator, n_in: int, hidden: int, n_out: int, dtype: Any = np.float32) -> Elman:
+        """A new network."""
+        return cls(nn.RNN.init(rng, n_in, hidden, dtype=dtype), nn.Dense.init(rng, hidden, n_out, dtype=dtype))
+
+    def __call__(self, xs: Any) -> Any:
+        """Answers of shape (batch, n_out) to inputs of shape (time, batch, n_in)."""
+        carry, _ = self.cell.over_time(xs)
+        return self.readout(carry[-1][0])
+
+
 @dataclass(frozen=True)
 class Progress:
     """Where a run stands after a step."""
@@ -44,27 +61,27 @@ class Progress:
 class Result:
     """What a run came to."""
 
-    params: Any
+    model: Elman
     steps: int
     fresh: float
     solved: bool
     interrupted: bool
 
 
-def mean_squared_error(params: Any, xs: Any, targets: Any) -> Any:
+def mean_squared_error(model: Elman, xs: Any, targets: Any) -> Any:
     """Loss of an Elman network on a batch of sequences."""
-    return np.mean(np.square(nn.elman_last(params, xs) - targets))
+    return nn.mse(model(xs), targets)
 
 
 def make_step(clip: float) -> Callable[..., Any]:
-    """The jitted training step: `params, state, loss = step(params, state, xs, targets, lr)`."""
+    """The jitted training step: `model, state, loss = step(model, state, xs, targets, lr)`."""
 
     @jit
-    def step(params: Any, state: Any, xs: Any, targets: Any, lr: float) -> Any:
-        loss, grads = value_and_grad(mean_squared_error)(params, xs, targets)
+    def step(model: Elman, state: Any, xs: Any, targets: Any, lr: float) -> Any:
+        loss, grads = value_and_grad(mean_squared_error)(model, xs, targets)
         grads = optim.clip_by_global_norm(grads, clip)
-        params, state = optim.adam(params, grads, state, lr)
-        return params, state, loss
+        model, state = optim.adam(model, grads, state, lr)
+        return model, state, loss
 
     return step
 
@@ -86,20 +103,20 @@ def train_adding(settings: Settings, report: Callable[[Progress], None] = lambda
     """
     dtype = np.dtype(settings.dtype)
     rng = np.random.default_rng(settings.seed)
-    params = nn.elman_init(rng, 2, settings.hidden, 1, dtype)
-    state = optim.adam_init(params)
+    model = Elman.init(rng, 2, settings.hidden, 1, dtype)
+    state = optim.adam_init(model)
     step, loss_of = make_step(settings.clip), jit(mean_squared_error)
     done, fresh, interrupted = 0, float("inf"), False
     try:
         while done < settings.steps and fresh >= settings.target:
             xs, targets = tasks.adding(rng, settings.batch, settings.seq_len, dtype)
-            params, state, loss = step(params, state, xs, targets, settings.lr)
+            model, state, loss = step(model, state, xs, targets, settings.lr)
             done += 1
             if done % CHECK_EVERY == 0 or done == settings.steps:
-                fresh = float(loss_of(params, *tasks.adding(rng, 512, settings.seq_len, dtype)))
+                fresh = float(loss_of(model, *tasks.adding(rng, 512, settings.seq_len, dtype)))
             report(Progress(done, float(loss), fresh if fresh < float("inf") else None))
     except KeyboardInterrupt:
         interrupted = True
     if done and (interrupted or fresh == float("inf")):
-        fresh = float(loss_of(params, *tasks.adding(rng, 512, settings.seq_len, dtype)))
-    return Result(params, done, fresh, fresh < settings.target, interrupted)
+        fresh = float(loss_of(model, *tasks.adding(rng, 512, settings.seq_len, dtype)))
+    return Result(model, done, fresh, fresh < settings.target, interrupted)
