@@ -122,6 +122,8 @@ def read(path: str | os.PathLike[str], like: Any) -> Stored:
 
 def _replace(path: Path, members: Mapping[str, Any]) -> None:
     """The file appears under its name when all of it is on the disk, and not before."""
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder; give the name of a file in it")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:

@@ -267,7 +267,7 @@ class Run:
     def _open(self, saving: Saving) -> None:
         """Continue from the file, or begin it: that it can be written is known before anything else is done."""
         files.tidy(saving.path)
-        if os.path.exists(saving.path):
+        if os.path.isfile(saving.path):
             if not saving.resume:
                 raise CheckpointError(
                     f"{os.fspath(saving.path)} exists already; pass resume=True to continue from it, "
