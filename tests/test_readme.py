@@ -1,4 +1,4 @@
-"""The README's examples run, and print what they say they print."""
+"""The examples of the README and of the pages in docs run, and print what they say they print."""
 
 import contextlib
 import io
@@ -7,20 +7,25 @@ from pathlib import Path
 
 import pytest
 
-README = Path(__file__).parent.parent / "README.md"
-BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.S)
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCKS = [
+    pytest.param(page, code, id=f"{page.name}-{k}")
+    for page in PAGES
+    for k, code in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.S))
+]
 
 
 def test_there_are_examples():
-    assert len(BLOCKS) >= 5
+    assert len([b for b in BLOCKS if b.id.startswith("README")]) >= 5
 
 
-@pytest.mark.parametrize("code", BLOCKS, ids=range(len(BLOCKS)))
-def test_example(code):
+@pytest.mark.parametrize(("page", "code"), BLOCKS)
+def test_example(page, code):
     promised = re.findall(r"^ *print\(.*\) +# (.*)$", code, flags=re.M)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        exec(compile(code, "README.md", "exec"), {})
+        exec(compile(code, str(page), "exec"), {})
     lines = printed.getvalue().splitlines()
     assert lines
     if promised:

@@ -133,7 +133,8 @@ def adam(
 
     Notes
     -----
-    D. P. Kingma & J. Ba, *Adam: a method for stochastic optimization*, ICLR 2015, algorithm 1.
+    D. P. Kingma & J. Ba, *Adam: a method for stochastic optimization*, ICLR 2015, algorithm 1 with the corrections
+    ordered as in its section 2.
 
     Examples
     --------
@@ -183,12 +184,12 @@ def _adam(
             grads = add_weight_decay(grads, params, weight_decay)
         m = tree.map(lambda m, g: b1 * m + (1 - b1) * g, moments["m"], grads)
         v = tree.map(lambda v, g: b2 * v + (1 - b2) * (g * g), moments["v"], grads)
-        # Numbers that depend on the step are of float64 until they meet a parameter.
-        rate = lr / (1 - b1**step)
+        # Both corrections are on the numbers, not on arrays; they are of float64 until they meet a parameter.
         root = np.sqrt(1 - b2**step)
+        rate = lr * root / (1 - b1**step)
 
         def change(m: Any, v: Any) -> Any:
-            return m / (np.sqrt(v) / like(root, v) + eps)
+            return m / (np.sqrt(v) + like(eps * root, v))
 
         return _descend(params, rate, tree.map(change, m, v)), {"m": m, "v": v}
 
