@@ -97,6 +97,9 @@ class Arrays:
         self.per_epoch: int | None = self.rows // self.size if drop_last else -(-self.rows // self.size)
 
     def epoch(self, rng: np.random.Generator, skip: int, most: float) -> Iterator[Batch]:
+        if self.per_epoch == 1 and not self.stacks:  # all rows at once: one pass is like the other
+            while True:
+                yield 1, self.arrays
         order = rng.permutation(self.rows) if self.draws else None
         full, rest = divmod(self.rows, self.size)
         buffers: dict[int, list[Any]] = {}

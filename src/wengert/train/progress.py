@@ -9,7 +9,10 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
 
 @dataclass(frozen=True)
@@ -103,28 +106,25 @@ class Lines(Silent):
             self.next = now + self.pause
 
 
-class Live(Silent):
-    """One line that changes, with a bar where the number of steps is known; it goes when the training ends."""
+class OnTerminal(Silent):
+    """A bar where the number of steps is known, and a line that changes; both go when the training ends."""
 
     def __init__(self, console: Console) -> None:
-        self.bar = Progress(
-            BarColumn(bar_width=16),
-            TextColumn("{task.description}", markup=False),
-            console=console,
-            transient=True,
-            auto_refresh=False,  # no thread beside the training
-        )
-        self.task = self.bar.add_task("the first step is recorded", total=None)
+        self.live = Live(Text("the first step is recorded"), console=console, transient=True, auto_refresh=False)
 
-    def __enter__(self) -> Live:
-        self.bar.start()
+    def __enter__(self) -> OnTerminal:
+        self.live.start(refresh=True)
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.bar.stop()
+        self.live.stop()
 
     def __call__(self, status: Status) -> None:
-        self.bar.update(self.task, total=status.steps, completed=status.step, description=str(status), refresh=True)
+        shown = Table.grid()
+        if status.steps is not None:
+            shown.add_row(ProgressBar(status.steps, status.step, width=60))
+        shown.add_row(Text(str(status)))
+        self.live.update(shown, refresh=True)
 
 
 def display(progress: bool | Callable[[Status], Any]) -> Silent:
@@ -134,4 +134,4 @@ def display(progress: bool | Callable[[Status], Any]) -> Silent:
     if not progress:
         return Silent()
     console = Console(highlight=False)
-    return Live(console) if console.is_terminal else Lines()
+    return OnTerminal(console) if console.is_terminal else Lines()
