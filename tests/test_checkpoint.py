@@ -12,7 +12,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from wengert import nn, optim, train, tree
+from wengert import optim, train, tree
 from wengert.train import checkpoint as files
 
 RNG = np.random.default_rng(0)
@@ -396,11 +396,3 @@ def test_a_disk_that_fills_loses_no_result(tmp_path, monkeypatch):
 def test_an_object_cannot_be_saved(tmp_path):
     with pytest.raises(train.CheckpointError, match="only numbers can"):
         train.save(tmp_path / "p.npz", {"a": np.array([None])})
-
-
-def test_a_network_is_saved_and_loaded(tmp_path):
-    params = nn.elman_init(np.random.default_rng(0), 2, 5, 1)
-    train.save(tmp_path / "net.npz", params)
-    other = train.load(tmp_path / "net.npz", like=nn.elman_init(np.random.default_rng(1), 2, 5, 1))
-    xs = np.ones((3, 4, 2), np.float32)
-    np.testing.assert_array_equal(nn.elman_last(params, xs), nn.elman_last(other, xs))

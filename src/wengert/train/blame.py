@@ -120,6 +120,15 @@ def _entered(tape: Any, values: dict[int, Any], at: int, test: Test) -> Origin:
 
 def explain(loss: Callable[[Any, Any], Any], params: Any, batch: Any, gradient: bool = True) -> str:
     """Why the loss, or with `gradient` its gradient, is not finite at these parameters and this batch."""
+    try:
+        return _explained(loss, params, batch, gradient)
+    except Exception as error:  # what was learned so far must not be lost over a search that fails
+        return (
+            f"the loss or its gradient is not finite; where it begins was not found ({type(error).__name__}: {error})"
+        )
+
+
+def _explained(loss: Callable[[Any, Any], Any], params: Any, batch: Any, gradient: bool) -> str:
     names = [f"params{p}" for p in tree.paths(params)] + [f"batch{p}" for p in tree.paths(batch)]
     inputs = tree.flatten((params, batch))[0]
     for name, x in zip(names, map(np.asarray, inputs), strict=True):
