@@ -1,18 +1,15 @@
-"""The command line: `wengert train adding`. Options, progress and messages; the work is done in `train`."""
+"""The command line: `wengert train adding`. Options and messages; the work is done in `train`."""
 
 from __future__ import annotations
 
 import argparse
 import math
 import sys
-import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from wengert import tasks, train
@@ -68,46 +65,11 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-class _Display:
-    """The progress line: live on a terminal, a plain line now and then elsewhere."""
-
-    def __init__(self, console: Console, steps: int) -> None:
-        self.console, self.steps = console, steps
-        self.start = self.told = 0.0
-        self.bar = Progress(
-            TextColumn("step {task.completed:>6.0f}"),
-            BarColumn(bar_width=16),
-            TextColumn("loss {task.fields[loss]}  fresh {task.fields[fresh]}  {task.fields[rate]:>5.0f} steps/s  ETA"),
-            TimeRemainingColumn(compact=True),
-            console=console,
-            transient=True,
-        )
-        self.task = self.bar.add_task("train", total=steps, loss="   -  ", fresh="   -  ", rate=0.0)
-
-    def __call__(self, at: train.Progress) -> None:
-        now = time.perf_counter()
-        if at.step == 1:  # the first step also records, and on a new machine compiles: the clock starts behind it
-            self.start = self.told = now
-        if now - self.told < (0.1 if self.console.is_terminal else 0.5):
-            return
-        self.told = now
-        rate = (at.step - 1) / (now - self.start)
-        fresh = "   -  " if at.fresh is None else f"{at.fresh:.4f}"
-        if self.console.is_terminal:
-            self.bar.update(self.task, completed=at.step, loss=f"{at.loss:.4f}", fresh=fresh, rate=rate)
-        else:
-            left = (self.steps - at.step) / rate
-            print(
-                f"step {at.step:>6}  loss {at.loss:.4f}  fresh {fresh}  {rate:5.0f} steps/s  ETA at most {left:.0f} s",
-                flush=True,
-            )
-
-
 def _samples(result: train.Result, settings: train.Settings) -> Table:
     """What the network answers on a few sequences it has not seen."""
     dtype = np.dtype(settings.dtype)
     xs, targets = tasks.adding(np.random.default_rng(settings.seed + 10**6), 5, settings.seq_len, dtype)
-    answers = result.model(xs)
+    answers = result.params(xs)
     table = Table(title="Test sequences", title_justify="left")
     for name in ("marked values", "sum", "answer", "error"):
         table.add_column(name, justify="right")
@@ -137,18 +99,14 @@ def _train(options: argparse.Namespace) -> int:
             f"adding problem, {settings.seq_len} steps: Elman network, {settings.hidden} hidden units, "
             f"{settings.dtype}; always answering 1 has a mean squared error of {tasks.TRIVIAL_ADDING:.3f}"
         )
-    display = None if options.quiet else _Display(console, settings.steps)
-    live = display.bar if display is not None and console.is_terminal else nullcontext()
-    start = time.perf_counter()
-    with live:
-        result = train.train_adding(settings, display or (lambda at: None))
-    took = time.perf_counter() - start
+    result = train.train_adding(settings, progress=not options.quiet)
     if result.steps == 0:
         console.print("stopped before the first step")
         return 130
     state = "solved" if result.solved else "stopped by Ctrl-C" if result.interrupted else "not solved"
     console.print(
-        f"{state} after {result.steps} steps in {took:.1f} s: mean squared error {result.fresh:.4f} on fresh sequences"
+        f"{state} after {result.steps} steps in {result.seconds:.1f} s: "
+        f"mean squared error {result.validation:.4f} on fresh sequences"
         + ("" if result.solved else f" (solved is under {settings.target})")
     )
     if not options.quiet:
