@@ -83,7 +83,8 @@ def _emit(plan: Lowering, loop: Loop, kept: Sequence[int], actions: list[Action]
     parts: list[Callable[[], object]] = [lambda: carry.extend(emit_loop(plan, loop))]
     if back:
         parts.append(lambda: emit_loop(plan, back(carry)))  # steps of both take turns
-    back_at = plan.apart(parts)[-1][0] - start if back else 0
+    words = plan.apart(parts)
+    back_at = words[1][0] - start if back else 0
     at = len(plan.code) - start
     for action in actions:
         plan.code += action
