@@ -41,6 +41,7 @@ FLOORS = (
     ("loops.scan",),
     ("loops",),
     ("function",),
+    ("flow",),
     ("check",),
     ("__init__",),
     ("nn", "optim", "tasks"),

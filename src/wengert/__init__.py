@@ -2,6 +2,7 @@
 
 from wengert import tree
 from wengert._version import VERSION
+from wengert.flow import gradient_flow
 from wengert.function import jit, record
 from wengert.loops.memory import Binomial
 from wengert.loops.scan import scan
@@ -9,4 +10,15 @@ from wengert.threads import num_threads, set_num_threads
 from wengert.transform.grad import grad, value_and_grad
 
 __version__ = VERSION
-__all__ = ["Binomial", "grad", "jit", "num_threads", "record", "scan", "set_num_threads", "tree", "value_and_grad"]
+__all__ = [
+    "Binomial",
+    "grad",
+    "gradient_flow",
+    "jit",
+    "num_threads",
+    "record",
+    "scan",
+    "set_num_threads",
+    "tree",
+    "value_and_grad",
+]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from wengert.loops.body import active_inputs, body_tape, live_slots, recorder_of
 from wengert.loops.checkpointed import checkpointed
 from wengert.loops.op import SCAN
@@ -38,6 +40,9 @@ def adjoint(walk: Walk, at: int, z_bars: list[int | None]) -> list[int | None]:
     new = (len(recorder.subtapes) - 1, len(back.constants), len(back.carried), length, int(not reverse), 0)
     whats = SCAN.infer([recorder.avals[s] for s in operands], (back.tape, *new[1:]))
     found = recorder.emit_many(SCAN, tuple(operands), new, whats)
+    if back.norms:
+        assert recorder.flow is not None
+        recorder.flow.append(list(found[len(found) - len(back.norms) :]))
     increments = back.increments(found, len(ins))
     for part in back.deferred:
         z_stack = found[len(back.carried) + back.ys.index(part.z_bar)]
@@ -95,11 +100,14 @@ class _Reverse:
             for slot, tracer in zip(given, [*bars_in[: len(self.carries)], *ys_in], strict=True):
                 add(step, bars, slot, tracer.slot)
             carried = self._adjoints(step, bars, bars_in, [s for s in inputs if s in wanted])
+            # With all its uses in the step behind it, this is the adjoint of the carry after the step.
+            whole = [bars.get(outputs[k]) for k in self.carries] if outer.flow is not None else []
+            self.norms = [step.slot(np.sqrt(np.sum(step.tracer(s) ** 2))) for s in whole if s is not None]
         kept = {k: t for k, t in zip(self.consts, bars_in[len(self.carries) :], strict=True) if k in carried}
         bars_in = [*bars_in[: len(self.carries)], *kept.values()]
         self.consts = list(kept)
         self.carried = [inputs[n_const + k] for k in self.carries] + [inputs[k] for k in self.consts]
-        out = [carried[n_const + k] for k in self.carries] + [carried[k] for k in self.consts] + self.ys
+        out = [carried[n_const + k] for k in self.carries] + [carried[k] for k in self.consts] + self.ys + self.norms
         used = live_slots(step, out)
         lifts = [t for t in step.lifts if step.lift(t) in used]
         self.constants = [t for t in lifts if not self._differs(t)]

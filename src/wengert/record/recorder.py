@@ -62,6 +62,8 @@ class Recorder:
         """Earlier instructions that have got further results since."""
         self.line: Where | None = None
         """Set while a derivative is appended: the line of the instruction that it belongs to."""
+        self.flow: list[list[int]] | None = None
+        """If a list: the adjoints of loops append to it, by carry, slots of the norms of the carry's adjoint."""
         self.refused: WengertError | None = None
         """Why a tracer could not be an index, for `recording`: NumPy hides it behind an error of its own."""
         self._items: dict[tuple[int, int], int] = {}

@@ -2,6 +2,7 @@
 
 from wengert.train.adding import Settings, train_adding
 from wengert.train.checkpoint import load, save
+from wengert.train.flow import Flow, gradient_flow
 from wengert.train.history import Result
 from wengert.train.loop import fit
 from wengert.train.problems import CheckpointError, NonFiniteError
@@ -10,11 +11,13 @@ from wengert.train.steps import make_epoch, make_step
 
 __all__ = [
     "CheckpointError",
+    "Flow",
     "NonFiniteError",
     "Result",
     "Settings",
     "Status",
     "fit",
+    "gradient_flow",
     "load",
     "make_epoch",
     "make_step",
