@@ -10,7 +10,7 @@ from wengert.ops.table import ROWS as TABLE
 from wengert.vm import oracle
 
 _NAMES = {cells[0] for cells in TABLE}
-ROWS = [op for op in OPS if isinstance(op, Elementwise) and op.name in _NAMES and not op.in_place]
+ROWS = [op for op in OPS if isinstance(op, Elementwise) and op.name in _NAMES - {"cut"} and not op.in_place]
 """The elementwise ops that a user's function can call (and mul0, by which every partial is applied)."""
 
 _FUNCTIONS = {

@@ -206,7 +206,7 @@ BROKEN = {
         "%1.*f64\\[3\\]",
     ),
     "sub-tape that does not exist": (
-        tape_of([(BY_NAME["scan"], (2,), (0, 1), (0, 1, 1, 5, 0))], [V, V, V]),
+        tape_of([(BY_NAME["scan"], (2,), (0, 1), (0, 1, 1, 5, 0, 0))], [V, V, V]),
         "scan",
     ),
     "sub-tape that is broken": (

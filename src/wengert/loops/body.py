@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from wengert.plan.common import without_common
 from wengert.record.recorder import Recorder
 from wengert.tape import Tape
 
@@ -41,6 +42,6 @@ def recorder_of(body: Tape, outer: Recorder) -> Recorder:
 
 
 def body_tape(step: Recorder, inputs: Sequence[int], outputs: Sequence[int]) -> Tape:
-    return Tape(
-        step.instructions, step.avals, inputs, outputs, lines=step.lines, subtapes=step.subtapes, name=step.name
-    )
+    """The step as a tape, each thing computed once."""
+    instructions, lines, outputs = without_common(step.instructions, step.lines, outputs)
+    return Tape(instructions, step.avals, inputs, outputs, lines=lines, subtapes=step.subtapes, name=step.name)

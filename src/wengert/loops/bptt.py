@@ -11,8 +11,9 @@ import numpy as np
 
 from wengert.loops.body import active_inputs, body_tape, live_slots, recorder_of
 from wengert.loops.checkpointed import checkpointed
+from wengert.loops.hoist import hoist
 from wengert.loops.op import SCAN
-from wengert.ops.elementwise import NEG
+from wengert.ops.elementwise import NEG, Elementwise
 from wengert.ops.matmul import MATMUL
 from wengert.ops.views import RESHAPE, TRANSPOSE
 from wengert.record.recorder import Recorder
@@ -21,6 +22,9 @@ from wengert.record.tracer import Tracer
 from wengert.shapes import Aval, aval
 from wengert.tape import Tape
 from wengert.transform.adjoint import Deferred, Walk, add, unbroadcast, walk_back, zeros
+
+_SMALL = 1024
+"""Bytes of a value below which it is kept, however cheap it is to compute."""
 
 
 def adjoint(walk: Walk, at: int, z_bars: list[int | None]) -> list[int | None]:
@@ -32,9 +36,9 @@ def adjoint(walk: Walk, at: int, z_bars: list[int | None]) -> list[int | None]:
     index, n_const, n_carry, length, reverse, _ = params
     body = source.subtapes[index]
     wanted = active_inputs(body, n_const, n_carry, [s in walk.active for s in ins])
-    back = _Reverse(recorder, body, n_const, n_carry, z_bars, wanted)
+    back = _Reverse(walk, body, n_const, n_carry, length, ins, z_bars, wanted)
     stacks = {s: walk.primal(t) for s, t in back.stack(source, at).items()}
-    operands = back.constant_operands(walk, ins) + back.carry_init(z_bars) + [stacks[s] for s in back.needs]
+    operands = [recorder.slot(t) for t in back.constants] + back.carry_init(z_bars) + [stacks[s] for s in back.needs]
     operands += [s for k in back.y_used if (s := z_bars[n_carry + k]) is not None]
     recorder.subtapes.append(back.tape)
     new = (len(recorder.subtapes) - 1, len(back.constants), len(back.carried), length, int(not reverse), 0)
@@ -79,8 +83,17 @@ class _Reverse:
     """
 
     def __init__(
-        self, outer: Recorder, body: Tape, n_const: int, n_carry: int, z_bars: list[int | None], wanted: set[int]
+        self,
+        around: Walk,
+        body: Tape,
+        n_const: int,
+        n_carry: int,
+        length: int,
+        operands: Sequence[int],
+        z_bars: list[int | None],
+        wanted: set[int],
     ) -> None:
+        outer = around.recorder
         self.outer, self.body, self.n_const, self.n_carry = outer, body, n_const, n_carry
         inputs, outputs = body.inputs, body.outputs
         # The body as a recorder: the adjoint's step is its child, so what it uses of the body it lifts.
@@ -108,14 +121,45 @@ class _Reverse:
         self.consts = list(kept)
         self.carried = [inputs[n_const + k] for k in self.carries] + [inputs[k] for k in self.consts]
         out = [carried[n_const + k] for k in self.carries] + [carried[k] for k in self.consts] + self.ys + self.norms
+        again = self._computed_again(step, live_slots(step, out))
         used = live_slots(step, out)
         lifts = [t for t in step.lifts if step.lift(t) in used]
-        self.constants = [t for t in lifts if not self._differs(t)]
-        stacked = [t for t in lifts if self._differs(t)]
+        known = [(self._outside(around, operands, t), step.lift(t)) for t in lifts if not self._differs(t)]
+        fixed, _ = hoist(outer, step, length, known, [], out, over_time=False)
+        self.constants = [t for t, _ in fixed]
+        stacked = [t for t in lifts if self._differs(t) and t.slot not in again]
         self.needs = [t.slot for t in stacked]
-        slots = [step.lift(t) for t in self.constants] + [t.slot for t in bars_in]
+        slots = [s for _, s in fixed] + [t.slot for t in bars_in]
         slots += [step.lift(t) for t in stacked] + [t.slot for t in ys_in]
         self.tape = body_tape(step, slots, out)
+
+    def _computed_again(self, step: Recorder, used: set[int]) -> set[int]:
+        """Values of the forward step that are put into the reverse step as instructions, so that none is stacked.
+
+        Those are cheap ones whose operands are constants or needed in any case: to stack them would only cost
+        memory and the time to move it. Small ones cost more to compute than to keep.
+        """
+        body, first = self.body, []
+        needed = {t.slot for t in step.lifts if self._differs(t) and step.lift(t) in used}
+        at_hand = needed | set(body.inputs[: self.n_const])
+        again = set()
+        for (op, outs, ins, params), line in zip(body.instructions, body.lines, strict=True):
+            z = outs[0]
+            if z not in needed or z in body.outputs[self.n_carry :] or body.avals[z].nbytes < _SMALL:
+                continue
+            if isinstance(op, Elementwise) and op.cheap and at_hand.issuperset(ins):
+                again.add(z)
+                slots = [step.lift(self.replayed.tracer(s)) for s in (z, *ins)]
+                first.append(((op, (slots[0],), tuple(slots[1:]), params), line))
+        step.instructions[:0] = [instruction for instruction, _ in first]
+        step.lines[:0] = [line for _, line in first]
+        return again
+
+    def _outside(self, around: Walk, operands: Sequence[int], tracer: Tracer) -> Tracer:
+        """A constant of the loop as it is known around the loop."""
+        inside = tracer.recorder is self.replayed
+        slot = around.primal(operands[self.body.inputs.index(tracer.slot)]) if inside else self.outer.lift(tracer)
+        return self.outer.tracer(slot)
 
     def _adjoints(self, step: Recorder, bars: dict[int, int], bars_in: list[Tracer], wrt: list[int]) -> dict[int, int]:
         """Record the step: by input the slot of its carry's result. Sets `ys`: adjoints of xs, what is deferred."""
@@ -143,14 +187,6 @@ class _Reverse:
     def _differs(self, tracer: Tracer) -> bool:
         """Whether a value differs from step to step (else it is one of the loop's constants)."""
         return tracer.recorder is self.replayed and tracer.slot not in self.body.inputs[: self.n_const]
-
-    def constant_operands(self, walk: Walk, ins: Sequence[int]) -> list[int]:
-        """Slots around the loop for the reverse step's constants."""
-        inside, replayed = self.body.inputs, self.replayed
-        return [
-            walk.primal(ins[inside.index(t.slot)]) if t.recorder is replayed else self.outer.lift(t)
-            for t in self.constants
-        ]
 
     def carry_init(self, z_bars: list[int | None]) -> list[int]:
         """Adjoints that the reverse scan starts from: those of the final carry, and zeros."""

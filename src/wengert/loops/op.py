@@ -86,8 +86,9 @@ class Scan(Op):
         initial, moving = [plan.dense(s) for s in carry], [plan.dense(s) for s in xs]
         for s in outs:
             plan.allocate(s)
+        consts = [_in_one_piece(plan, s, length) for s in ins[:n_const]]
         finals, ys = list(outs[:n_carry]), stacks(plan, outs[n_carry:])
-        lower_loop(plan, Loop(body, length, reverse, list(ins[:n_const]), initial, stacks(plan, moving), finals, ys))
+        lower_loop(plan, Loop(body, length, reverse, consts, initial, stacks(plan, moving), finals, ys))
 
     def describe(self, params: Params) -> str:
         body, _, _, length, reverse, snapshots = params
@@ -97,6 +98,12 @@ class Scan(Op):
     def adjoint(self, walk: Any, at: int, z_bars: list[int | None]) -> list[int | None]:
         """Append the reverse scan; see `loops.bptt`, which puts itself here."""
         raise NotImplementedError
+
+
+def _in_one_piece(plan: Lowering, slot: int, length: int) -> int:
+    """A constant of the loop, copied once if that spares every step the detour of strides (a transposed weight)."""
+    repeats = any(step == 0 for step in plan.strides(slot))
+    return slot if repeats or length < 4 or plan.aval(slot).nbytes > 1 << 24 else plan.dense(slot)
 
 
 SCAN = Scan()

@@ -54,6 +54,12 @@ class Elementwise(Op):
         return _function(self.args, self.formula)
 
     @cached_property
+    def cheap(self) -> bool:
+        """Whether computing it again costs no more than reading it from memory: plain arithmetic."""
+        calls = {n.func.id for n in ast.walk(ast.parse(self.formula)) if isinstance(n, ast.Call)}  # type: ignore[attr-defined]
+        return calls <= {"where", "abs", "mul0"}
+
+    @cached_property
     def pull_functions(self) -> tuple[Callable[..., Any] | None, ...]:
         """Per operand the adjoint's increment as a NumPy function of (z_bar, operands..., z)."""
         names = ("z_bar", *self.args, "z")

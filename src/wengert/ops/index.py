@@ -68,6 +68,26 @@ def resized_slice(params: Params, axis: int, rows: int, of_result: bool) -> Para
     return tuple(found)
 
 
+def tiles(shape: Shape, parts: Sequence[Params]) -> tuple[int, list[int]] | None:
+    """The axis along which some slices lie side by side and fill the whole, and their order; None if they do not."""
+    if len(parts) < 2:
+        return None
+    fits = [p for p in parts if len(p) == 4 * len(shape)]
+    cut = [[k for k, item in enumerate(items(p)) if item != (SLICE, 0, 1, shape[k])] for p in fits]
+    axes = {a for axis in cut for a in axis}
+    if len(cut) < len(parts) or len(axes) != 1 or any(len(axis) != 1 for axis in cut):
+        return None
+    axis = axes.pop()
+    order = sorted(range(len(parts)), key=lambda k: parts[k][4 * axis + 1])
+    at = 0
+    for k in order:
+        kind, start, step, count = parts[k][4 * axis : 4 * axis + 4]
+        if kind != SLICE or start != at or step != 1 or count == 0:
+            return None
+        at += count
+    return (axis, order) if at == shape[axis] else None
+
+
 def numpy_index(params: Params) -> tuple[Any, ...]:
     """The same index as NumPy takes it."""
     found: list[Any] = []

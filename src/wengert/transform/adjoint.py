@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from wengert.ops.elementwise import ACC, ADD, NEG, Elementwise
-from wengert.ops.index import GATHER, SPARSE
+from wengert.ops.index import INDEX, INDEX_ADD, SPARSE, tiles
+from wengert.ops.join import CONCATENATE
 from wengert.ops.matmul import MATMUL
 from wengert.ops.reduce import SUM
 from wengert.ops.spec import Op, Params
@@ -49,6 +50,8 @@ class Walk:
         """Of a loop: slots that are the same in every step."""
         self.active: set[int] = set()
         self.deferred: list[Deferred] = []
+        self.parts: dict[int, list[tuple[Params, int]]] = {}
+        """Adjoints of x[index] that are still to be put into the adjoint of x: the index, and their slots."""
 
     def primal(self, slot: int) -> int:
         """The source's slot as the recorder knows it."""
@@ -71,9 +74,14 @@ def walk_back(walk: Walk, start: int, stop: int, wrt: Sequence[int]) -> list[int
     try:
         for at in reversed(positions):
             op, outs, ins, params = walk.source.instructions[at]
+            for s in outs:
+                if s in walk.parts:
+                    _settle(walk, s)
             if any(s in bars for s in outs):
                 recorder.line = walk.source.lines[at]
                 _step(walk, at, op, outs, ins, params)
+        for s in list(walk.parts):
+            _settle(walk, s)
     finally:
         recorder.line = before
     return [bars.get(s) for s in wrt]
@@ -173,11 +181,29 @@ def _sparse(walk: Walk, op: Op, z: int, ins: Slots, params: Params) -> None:
     recorder, bars, x = walk.recorder, walk.bars, ins[0]
     if x not in walk.active:
         return
+    if op is INDEX:
+        walk.parts.setdefault(x, []).append((params, bars[z]))
+        return
     what = walk.source.avals[x]
     if x not in bars:
         bars[x] = zeros(recorder, what)
-    operands = (bars[x], walk.primal(ins[1]), bars[z]) if op is GATHER else (bars[x], bars[z])
-    bars[x] = recorder.emit(SPARSE[op], operands, params, what)
+    bars[x] = recorder.emit(SPARSE[op], (bars[x], walk.primal(ins[1]), bars[z]), params, what)
+
+
+def _settle(walk: Walk, x: int) -> None:
+    """Put the parts of an adjoint together: side by side where they fill it, else added one after another."""
+    recorder, bars, what = walk.recorder, walk.bars, walk.source.avals[x]
+    parts = walk.parts.pop(x)
+    found = tiles(what.shape, [params for params, _ in parts])
+    if found is not None:
+        axis, order = found
+        whole = recorder.emit(CONCATENATE, tuple(parts[k][1] for k in order), (axis,), what)
+        add(recorder, bars, x, whole)
+        return
+    if x not in bars:
+        bars[x] = zeros(recorder, what)
+    for params, z_bar in parts:
+        bars[x] = recorder.emit(INDEX_ADD, (bars[x], z_bar), params, what)
 
 
 def add(recorder: Recorder, bars: Bars, slot: int, increment: int) -> None:
