@@ -23,9 +23,10 @@ import re
 import sys
 import tempfile
 import threading
+from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import llvmlite
 import llvmlite.binding as llvm
@@ -118,9 +119,15 @@ def _loaded(source: str, label: str) -> int:
         stats.compiled.append(label)
     else:
         stats.loaded.append(label)
-    machine.engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-    machine.engine.finalize_object()
-    return int(machine.engine.get_function_address(f"wengert_{key}"))
+    return _linked(code, key)
+
+
+def _linked(code: bytes, key: str) -> int:
+    """Address of a kernel from its object code."""
+    engine = _machine().engine
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    return int(engine.get_function_address(f"wengert_{key}"))
 
 
 def _seal(key: str, code: bytes) -> bytes:
@@ -151,18 +158,24 @@ def _write(path: Path, key: str, code: bytes) -> None:
 
 
 def _compile(source: str, symbol: str, machine: _Machine) -> bytes:
-    """Numba compiles the text; the inner function is inlined into its C wrapper; LLVM emits code."""
+    """Numba compiles the text; LLVM emits code."""
+    return bytes(machine.target.emit_object(_module(source, "kernel", ("words", "words", "i8"), "i8", symbol)))
+
+
+def _module(source: str, entry: str, arguments: Sequence[str], result: str, symbol: str) -> Any:
+    """LLVM's module of one function: Numba compiles it, and it is inlined into its C wrapper."""
+    machine = _machine()
     numba, language = _language()
     scope: dict[str, Any] = dict(language)
     try:
         tree = ast.parse(source)
         exec(compile(tree, "<wengert kernel>", "exec"), scope)
-        helpers = [n.name for n in tree.body if isinstance(n, ast.FunctionDef) and n.name != "kernel"]
+        helpers = [n.name for n in tree.body if isinstance(n, ast.FunctionDef) and n.name != entry]
         for name in helpers:
             scope[name] = numba.njit(error_model="numpy")(scope[name])
         words = numba.types.CPointer(numba.types.int64)
-        signature = numba.types.int64(words, words, numba.types.int64)
-        cfunc = numba.cfunc(signature, error_model="numpy")(scope["kernel"])
+        types = [words if a == "words" else language[a] for a in (result, *arguments)]
+        cfunc = numba.cfunc(types[0](*types[1:]), error_model="numpy")(scope[entry])
         text = cfunc.inspect_llvm()
     except Exception as error:
         raise KernelError(f"kernel does not compile: {error}\n{source}") from error
@@ -178,7 +191,80 @@ def _compile(source: str, symbol: str, machine: _Machine) -> bytes:
     foreign = {f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")}
     if any(name.startswith(("numba_", "NRT_", "Py")) for name in foreign):
         raise KernelError(f"kernel would need the Python runtime ({sorted(foreign)}):\n{source}")
+    return module
+
+
+# --- several functions in one kernel -----------------------------------------------------------------------
+
+
+class Scalar(NamedTuple):
+    """A function of numbers, in kernel language, that fused kernels call: its text defines `scalar`."""
+
+    source: str
+    arguments: tuple[str, ...]
+    result: str
+
+    @property
+    def symbol(self) -> str:
+        """Its name in LLVM's text: a hash of the content, so that a text that calls it is content, too."""
+        return f"scalar_{content_key(repr(self))}"
+
+
+def fused(text: str, label: str, scalars: Iterable[Scalar], compile: bool) -> int:
+    """Address of the kernel `@kernel` that LLVM text defines, which may call scalars by their symbols.
+
+    Without `compile` only a kernel that this process or the cache has is found; 0 where there is none.
+    """
+    found = _addresses.get(text, 0)
+    if found:
+        return found
+    key = content_key(text)
+    path = cache_dir() / f"{key}.o"
+    code = _read(path, key)
+    if code is None:
+        if not compile:
+            return 0
+        code = _fuse(text.replace("@kernel(", f"@wengert_{key}("), {s.symbol: s for s in scalars})
+        _write(path, key, code)
+        stats.compiled.append(label)
+    else:
+        stats.loaded.append(label)
+    with _lock:
+        if text not in _addresses:
+            _addresses[text] = _linked(code, key)
+        return _addresses[text]
+
+
+def _fuse(text: str, scalars: dict[str, Scalar]) -> bytes:
+    """Object code: the scalars are linked in, inlined and vectorised with the loop around them."""
+    machine = _machine()
+    module = llvm.parse_assembly(text)
+    module.triple = machine.target.triple
+    module.data_layout = str(machine.target.target_data)
+    for symbol, scalar in scalars.items():
+        module.link_in(llvm.parse_assembly(_scalar_text(symbol, scalar)))
+    for function in module.functions:
+        if function.name in scalars:
+            function.linkage = "internal"
+            function.add_function_attribute("alwaysinline")
+    module.verify()
+    tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+    tuning.loop_vectorization = tuning.slp_vectorization = True
+    passes = llvm.create_pass_builder(machine.target, tuning)
+    passes.getModulePassManager().run(module, passes)
     return bytes(machine.target.emit_object(module))
+
+
+def _scalar_text(symbol: str, scalar: Scalar) -> str:
+    """LLVM's text of a scalar, from the cache or compiled by Numba."""
+    path = cache_dir() / f"{symbol}.ll"
+    known = _read(path, symbol)
+    if known is None:
+        with _lock:
+            known = str(_module(scalar.source, "scalar", scalar.arguments, scalar.result, symbol)).encode()
+        _write(path, symbol, known)
+        stats.compiled.append(symbol)
+    return known.decode()
 
 
 @lru_cache(maxsize=1)

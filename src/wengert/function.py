@@ -12,6 +12,7 @@ import numpy as np
 
 from wengert import tree
 from wengert.errors import DTypeError, TapeError, at_user
+from wengert.hot import calls_until_hot, compile_regions
 from wengert.ops.guard import GUARD
 from wengert.plan.lower import lower
 from wengert.plan.packets import Program
@@ -70,6 +71,7 @@ class _Variant:
         self.program: Program = lower(tape)
         self.tape = tape
         self.pool: list[tuple[Workspace, list[Any]]] = []
+        self.calls, self.hot = 0, calls_until_hot(tape)
 
     def _workspace(self) -> tuple[Workspace, list[Any]]:
         workspace, tape, program = Workspace(self.program), self.tape, self.program
@@ -91,9 +93,17 @@ class _Variant:
         try:
             found = workspace.replay(values)
         finally:
-            self.pool.append(pair)
+            if workspace.program is self.program:
+                self.pool.append(pair)
+        self.calls += 1
+        if self.calls == self.hot:
+            compile_regions(self.tape, self._better)
         del alive
         return self._assembled(found)
+
+    def _better(self, program: Program) -> None:
+        """Go on with another program for the same tape."""
+        self.program, self.pool = program, []
 
     def unguarded(self, values: list[Any]) -> Any:
         """The recorded path, whatever the guards say: right for the values that it was recorded with.

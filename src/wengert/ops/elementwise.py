@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from wengert._jit import Scalar
 from wengert.errors import DTypeError, ShapeError, at_user
 from wengert.ops.spec import BY_NAME, WHOLE, Lowering, Op, Params, bind, register
 from wengert.ops.strided import elementwise
@@ -254,6 +255,27 @@ def _kernel(op: Elementwise, ins: tuple[str, ...], out: str) -> tuple[str, str]:
         reads.append(f"        if {writer.refused}:\n            return {NEGATIVE_POWER}")
     lines += ["    for i in range(n):", *reads, f"        put(Z, i, {value})", "    return 0"]
     return "\n".join(lines) + "\n", f"{op.name}.{out}"
+
+
+@cache
+def scalar(op: Elementwise, ins: tuple[str, ...], out: str) -> Scalar | None:
+    """The formula as a function of numbers of these dtypes; None where it may stop the replay."""
+    kind = ins[-1]
+    writer = _ToKernel(kind)
+    formula = ast.unparse(writer.visit(ast.parse(op.formula, mode="eval").body))
+    if writer.refused:
+        return None
+    lines = [VECTOR[name](kind) for name in sorted(writer.helpers)] + [f"def scalar({', '.join(op.args)}):"]
+    lines += [f"    {a} = {a} != 0" for a, k in zip(op.args, ins, strict=True) if k == "b1" and kind != "b1"]
+    value = f"where(({formula}) != 0, u1(1), u1(0))" if out == "b1" else f"{out}({formula})"
+    return Scalar("\n".join([*lines, f"    return {value}"]) + "\n", ins, out)
+
+
+@cache
+def cast_scalar(source: str, result: str) -> Scalar:
+    """A conversion as a function of numbers."""
+    value = "x" if source == result else f"{result}(x)" if result != "b1" else "where(x != 0, u1(1), u1(0))"
+    return Scalar(f"def scalar(x):\n    return {value}\n", (source,), result)
 
 
 # --- the ops -----------------------------------------------------------------------------------------

@@ -16,7 +16,9 @@ from wengert import _jit
 from wengert.ops.elementwise import Elementwise, cast_kernel
 from wengert.ops.guard import GUARD
 from wengert.ops.strided import elementwise
+from wengert.plan.fused import emit_region
 from wengert.plan.packets import RUN, Port, Program
+from wengert.plan.regions import regions
 from wengert.shapes import ALIGN, Aval, Shape, aval, contiguous, is_contiguous
 from wengert.tape import Instruction, Tape
 from wengert.threads import FORK, mailboxes, num_threads
@@ -32,7 +34,7 @@ _RAW = np.dtype("u1")
 class Layout:
     """What all scopes of a plan share: the packets, the address table and the storage."""
 
-    def __init__(self) -> None:
+    def __init__(self, compile: bool) -> None:
         self.code: list[int] = []
         # Of every packet: its word, and the tape and instruction that it comes from (three flat lists: cheap).
         self.words: list[int] = []
@@ -48,6 +50,8 @@ class Layout:
         self.free: dict[int, list[int]] = {}
         """Spare storage by size; that of a part of a fork is its own until all parts are laid out."""
         self.top = ALIGN
+        self.compile = compile
+        """Whether regions' kernels are compiled; else only those that are there already are used."""
         self.forked = False
         """Whether the packets that follow are a part of a fork."""
 
@@ -108,8 +112,8 @@ class Scope:
 
     def __init__(self, layout: Layout, tape: Tape) -> None:
         self.layout, self.tape, self.code = layout, tape, layout.code
-        self.kept = _live(tape)
-        self.uses = _last_uses(tape, self.kept)
+        self.order, self.regions = regions(tape, _live(tape))
+        self.uses = _last_uses(tape, self.order)
         first = layout.extend(tape.avals, self.uses)
         self.number = list(range(first, first + len(tape.avals)))
         """Slot of the tape -> number in the address table."""
@@ -211,6 +215,10 @@ class Scope:
     def packet(self, source: str, label: str, n: int, *words: int) -> None:
         self.code += (_jit.address(source, label), 3 + len(words), n, *words)
 
+    def packet_at(self, kernel: int, n: int, *words: int) -> None:
+        """Append a packet of a kernel by its address."""
+        self.code += (kernel, 3 + len(words), n, *words)
+
     def driver(self, source: str, label: str, n: int, kernel: tuple[str, str], *words: int) -> None:
         self.packet(source, label, n, _jit.address(*kernel), *words)
 
@@ -283,12 +291,18 @@ class Scope:
         words, tapes, spots = layout.words, layout.tapes, layout.spots
         instructions, tape = self.tape.instructions, self.tape
         avals, steps, root, last, place = layout.avals, layout.steps, layout.root, layout.last, layout.place
-        for at in self.kept:
-            op, outs, ins, params = instructions[at]
-            self.at = at
+        until = 0
+        for at, spot in enumerate(self.order):
+            if at < until:
+                continue
             words.append(len(code))
             tapes.append(tape)
-            spots.append(at)
+            spots.append(spot)
+            if at in self.regions and self._region(at, self.regions[at], pinned):
+                until = self.regions[at]
+                continue
+            op, outs, ins, params = instructions[spot]
+            self.at = at
             operands = [number[s] for s in ins]
             if type(op) is Elementwise and outs[0] not in pinned:  # the common case, written out
                 out = number[outs[0]]
@@ -330,6 +344,22 @@ class Scope:
                 if last[r] <= at and r in owned:
                     self._free(r)
         self.at = _FOREVER
+
+    def _region(self, start: int, stop: int, pinned: set[int]) -> bool:
+        """Emit a region as one packet; whether its kernel was there."""
+        members = [self.tape.instructions[k] for k in self.order[start:stop]]
+        results = [outs[0] for _, outs, _, _ in members if self.uses[outs[0]] >= stop]
+        self.at = stop - 1
+        self.pinned.update(self.number[s] for s in results if s in pinned)
+        if not emit_region(self, members, results, self.layout.compile):
+            self.pinned.difference_update(self.number[s] for s in results)
+            return False
+        root, last = self.layout.root, self.layout.last
+        for s in {s for _, _, ins, _ in members for s in ins}.union(results):
+            r = root[self.number[s]]
+            if last[r] < stop and r in self.owned:
+                self._free(r)
+        return True
 
     def _free(self, root: int) -> None:
         if self.layout.place[root] is not None:
@@ -394,20 +424,20 @@ def _live(tape: Tape) -> list[int]:
 
 
 def _last_uses(tape: Tape, kept: Sequence[int]) -> list[int]:
-    """Per slot the last instruction that reads it, -1 if none does; outputs are read for ever."""
+    """Per slot the place of the last instruction that reads it, -1 if none does; outputs are read for ever."""
     uses = [-1] * len(tape.avals)
     instructions = tape.instructions
-    for at in kept:
-        for slot in instructions[at][2]:
+    for at, spot in enumerate(kept):
+        for slot in instructions[spot][2]:
             uses[slot] = at
     for slot in tape.outputs:
         uses[slot] = _FOREVER
     return uses
 
 
-def lower(tape: Tape) -> Program:
-    """The program of a tape."""
-    layout = Layout()
+def lower(tape: Tape, compile: bool = False) -> Program:
+    """The program of a tape; with `compile`, regions whose kernels are not there yet get them first."""
+    layout = Layout(compile)
     scope = Scope(layout, tape)
     sources = (tape.inputs, [c.slot for c in tape.consts], [c.slot for c in tape.captured])
     for kind, slots in enumerate(sources):
