@@ -53,8 +53,10 @@ class Concatenate(Op):
         start = 0
         for slot in ins:
             shape = plan.aval(slot).shape
-            part = plan.part(outs[0], shape, start * strides[params[0]], strides)
-            elementwise(plan, cast_kernel(kind, kind), part, (slot,))
+            offset = start * strides[params[0]]
+            if not plan.lies_in(slot, outs[0], offset):
+                part = plan.part(outs[0], shape, offset, strides)
+                elementwise(plan, cast_kernel(kind, kind), part, (slot,))
             start += shape[params[0]]
 
     def describe(self, params: Params) -> str:

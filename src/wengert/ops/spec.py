@@ -44,6 +44,9 @@ class Lowering(Protocol):
     def part(self, of: int, shape: Shape, offset: int, strides: Shape) -> int:
         """A nameless view of a slot."""
 
+    def lies_in(self, slot: int, whole: int, offset: int) -> bool:
+        """Whether an operand has been computed right into its place in a result."""
+
     def floating(self, what: Aval) -> int:
         """A slot without storage, whose address a kernel sets."""
 

@@ -30,7 +30,7 @@ def emit_region(plan: Any, members: Sequence[Instruction], results: Sequence[int
     number = plan.number
     shape = plan.aval(number[results[0]]).shape
     avals: list[Aval] = [plan.aval(number[s]) for s in (*results, *operands)]
-    strides = [plan.strides(number[s]) for s in (*results, *operands)]
+    strides = [plan.result_strides(number[s]) for s in results] + [plan.strides(number[s]) for s in operands]
     steps_of = [broadcast_strides(a.shape, t, shape) for a, t in zip(avals, strides, strict=True)]
     dims, collapsed = collapse(shape, steps_of)
     if len(dims) > 2:

@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 
 from wengert import _jit
-from wengert.ops.elementwise import Elementwise, cast_kernel
+from wengert.ops.elementwise import CAST, Elementwise, cast_kernel
 from wengert.ops.guard import GUARD
+from wengert.ops.join import CONCATENATE
 from wengert.ops.strided import elementwise
 from wengert.plan.fused import emit_region
-from wengert.plan.packets import RUN, Port, Program
+from wengert.plan.layout import RAW, Layout
+from wengert.plan.packets import RUN, Program
 from wengert.plan.regions import regions
 from wengert.shapes import ALIGN, Aval, Shape, aval, contiguous, is_contiguous
 from wengert.tape import Instruction, Tape
@@ -28,83 +30,6 @@ BY_ADDRESS = 1 << 14
 """Inputs and outputs of more bytes are used where they lie; smaller ones are copied, which is faster."""
 
 _FOREVER = 1 << 60
-_RAW = np.dtype("u1")
-
-
-class Layout:
-    """What all scopes of a plan share: the packets, the address table and the storage."""
-
-    def __init__(self, compile: bool) -> None:
-        self.code: list[int] = []
-        # Of every packet: its word, and the tape and instruction that it comes from (three flat lists: cheap).
-        self.words: list[int] = []
-        self.tapes: list[Tape] = []
-        self.spots: list[int] = []
-        self.avals: list[Aval] = [aval(_RAW, ())]
-        self.root: list[int] = [0]
-        self.offset: list[int] = [0]
-        self.steps: list[Shape | None] = [None]
-        self.place: list[int | None] = [0]
-        self.last: list[int] = [0]
-        self.views: dict[int, list[int]] = {}
-        self.free: dict[int, list[int]] = {}
-        """Spare storage by size; that of a part of a fork is its own until all parts are laid out."""
-        self.top = ALIGN
-        self.compile = compile
-        """Whether regions' kernels are compiled; else only those that are there already are used."""
-        self.forked = False
-        """Whether the packets that follow are a part of a fork."""
-
-    def new(self, what: Aval) -> int:
-        """A new number, its own root, without storage yet."""
-        number = len(self.avals)
-        self.avals.append(what)
-        self.root.append(number)
-        self.offset.append(0)
-        self.steps.append(None)
-        self.place.append(None)
-        self.last.append(-1)
-        return number
-
-    def extend(self, avals: Sequence[Aval], last: Sequence[int]) -> int:
-        """Numbers for all slots of a tape at once; the first of them."""
-        first, n = len(self.avals), len(avals)
-        self.avals += avals
-        self.root += range(first, first + n)
-        self.offset += [0] * n
-        self.steps += [None] * n
-        self.place += [None] * n
-        self.last += last
-        return first
-
-    def take(self, what: Aval) -> int:
-        """Bytes of the workspace."""
-        size = what.room
-        spare = self.free.get(size)
-        if spare:
-            return spare.pop()
-        start = self.top if size < ALIGN else -(-self.top // ALIGN) * ALIGN
-        self.top = start + size
-        return start
-
-    def give_back(self, number: int) -> None:
-        """Storage of a root that nothing will read again."""
-        place = self.place[number]
-        assert place is not None
-        room = self.avals[number].room
-        spare = self.free.get(room)
-        if spare is None:
-            spare = self.free[room] = []
-        spare.append(place)
-
-    def port(self, number: int) -> Port:
-        """How the caller reaches a slot."""
-        root, what = self.root[number], self.avals[number]
-        steps = self.steps[number]
-        place = self.place[root]
-        where = None if place is None else place + self.offset[number]
-        moves = tuple((v, self.offset[v]) for v in self.views.get(number, ()))
-        return Port(number, what, where, contiguous(what.shape, what.dtype.itemsize) if steps is None else steps, moves)
 
 
 class Scope:
@@ -123,8 +48,30 @@ class Scope:
         """Results whose address the caller sets."""
         self.carry_of: dict[int, int] = {}
         """Result of a body -> the carry it replaces, whose storage it may take over."""
+        self.inside = self._places_in_wholes()
+        """What is to be concatenated is computed where it will lie: its number -> the whole's, axis and start there."""
+        self.begun: set[int] = set()
+        """Wholes that have their storage already."""
+        self.to_pin: set[int] = set()
         self.temps: list[int] = []
         self.at = 0
+
+    def _places_in_wholes(self) -> dict[int, tuple[int, int, int]]:
+        instructions, avals = self.tape.instructions, self.tape.avals
+        joins = [instructions[k] for k in self.order if instructions[k][0] is CONCATENATE]
+        if not joins:
+            return {}
+        found: dict[int, tuple[int, int, int]] = {}
+        computed = {
+            outs[0] for op, outs, _, _ in instructions if op is CAST or (type(op) is Elementwise and not op.in_place)
+        }.difference(self.tape.outputs)
+        for _, outs, ins, (axis,) in joins:
+            start = 0
+            for s in ins:
+                if s in computed and ins.count(s) == 1 and self.number[s] not in found:
+                    found[self.number[s]] = (self.number[outs[0]], axis, start)
+                start += avals[s].shape[axis]
+        return found
 
     # --- what ops ask for (see `ops.spec.Lowering`) --------------------------------------------------
 
@@ -156,9 +103,29 @@ class Scope:
         self.layout.place[slot] = self.layout.take(self.layout.avals[slot])
 
     def allocate(self, slot: int) -> None:
-        if slot not in self.pinned:
-            self._store(slot)
-        self.owned.add(slot)
+        if slot in self.inside:
+            whole, axis, start = self.inside[slot]
+            if whole not in self.begun:
+                self.begun.add(whole)
+                if whole in self.to_pin:
+                    self.pinned.add(whole)
+                else:
+                    self._store(whole)
+                self.owned.add(whole)
+            strides = self.strides(whole)
+            self.alias(slot, whole, start * strides[axis], strides)
+        elif slot not in self.begun:
+            if slot not in self.pinned:
+                self._store(slot)
+            self.owned.add(slot)
+
+    def result_strides(self, slot: int) -> Shape:
+        """The strides that a result will have."""
+        return self.strides(self.inside[slot][0] if slot in self.inside else slot)
+
+    def lies_in(self, slot: int, whole: int, offset: int) -> bool:
+        layout = self.layout
+        return slot in self.inside and layout.root[slot] == whole and layout.offset[slot] == offset
 
     def alias(self, slot: int, of: int, offset: int, strides: Shape | None) -> None:
         layout = self.layout
@@ -204,7 +171,7 @@ class Scope:
         return [(view, slot, offset[view]) for view in self.layout.views.get(slot, ())]
 
     def scratch(self, nbytes: int) -> int:
-        return self.temporary(aval(_RAW, (nbytes,)))
+        return self.temporary(aval(RAW, (nbytes,)))
 
     def temporary(self, what: Aval) -> int:
         slot = self.layout.new(what)
@@ -291,7 +258,8 @@ class Scope:
         words, tapes, spots = layout.words, layout.tapes, layout.spots
         instructions, tape = self.tape.instructions, self.tape
         avals, steps, root, last, place = layout.avals, layout.steps, layout.root, layout.last, layout.place
-        until = 0
+        self.to_pin = {number[s] for s in pinned}
+        until, inside = 0, self.inside
         for at, spot in enumerate(self.order):
             if at < until:
                 continue
@@ -304,8 +272,8 @@ class Scope:
             op, outs, ins, params = instructions[spot]
             self.at = at
             operands = [number[s] for s in ins]
-            if type(op) is Elementwise and outs[0] not in pinned:  # the common case, written out
-                out = number[outs[0]]
+            if type(op) is Elementwise and outs[0] not in pinned and number[outs[0]] not in inside:
+                out = number[outs[0]]  # the common case, written out
                 what = avals[out]
                 for s in operands:
                     if avals[s] is not what:
