@@ -1,0 +1,138 @@
+"""Regions: elementwise work in one loop of machine code gives the very bits that op by op gives."""
+
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_programs import STEPS, inputs, loss, programs, shapes_of_inputs
+
+import wengert
+from wengert import hot
+from wengert.plan import lower as planning
+from wengert.plan.regions import MOST, regions
+from wengert.vm.replay import run_once
+
+
+def both(tape, args):
+    """A tape's results op by op, and with its regions compiled; how many words each program has."""
+    consts, arrays = [c.value for c in tape.consts], [c.array for c in tape.captured]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(planning, "emit_region", lambda *_: False)
+        plain = planning.lower(tape)
+    fused = planning.lower(tape, compile=True)
+    return (*(run_once(p, args, consts, arrays) for p in (plain, fused)), len(plain.code), len(fused.code))
+
+
+def check(f, *args):
+    with np.errstate(all="ignore"):
+        tape = wengert.record(f, *args)
+    plain, fused, long, short = both(tape, args)
+    for a, b in zip(plain, fused, strict=True):
+        assert np.asarray(a).dtype == np.asarray(b).dtype
+        np.testing.assert_array_equal(a, b)
+    return long, short
+
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(33, 17))
+
+FUNCTIONS = {
+    "chain": lambda x: np.tanh(x * 1.5 + 0.25) ** 2 - np.exp(-x * x),
+    "row and column": lambda x: np.tanh(x + x[0]) * (x - x[:, :1]) / (1.0 + x[3] ** 2),
+    "transposed": lambda x: np.sin(x[:17] * x[:17].T + 1.0) - x[:17].T,
+    "columns of a step": lambda x: np.cos(x[:, ::2]) * x[:, ::2] + x[:, :9],
+    "reversed": lambda x: (x[::-1] - x) * x[:, ::-1] + 2.0,
+    "masks": lambda x: np.where((x > 0.1) & ~(x > 1.0), np.sqrt(np.abs(x)), -x) * (x < 0.5),
+    "infinite and NaN": lambda x: np.log(x) / (x - x) + np.sqrt(x - 1e308 * 10),
+    "whole numbers": lambda x: (np.arange(17) % 3 + x.astype(np.int64) * 2).astype(np.float64) * x,
+    "several results": lambda x: (x * 2 + 1, np.exp(x * 2 + 1), np.exp(x * 2 + 1) * x),
+    "three axes": lambda x: np.tanh(x[:, None, :] * x[:4, :1] + 1.0) * 2.0,
+    "put together": lambda x: np.concatenate([np.tanh(x * 2 + 1), x - 1, np.exp(x * 0.5) + x], axis=1) * 2,
+    "put together along rows": lambda x: np.concatenate([x * 2 + 1, (x + 1) * 3]),
+    "more than a region holds": lambda x: [x := x * 1.01 + 0.001 for _ in range(MOST)][-1],
+    "interleaved with sums": lambda x: (x * 2 + x.sum()) * (np.tanh(x) * 3).sum(axis=0) + np.tanh(x) * x,
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_same_bits(name, dtype):
+    f = FUNCTIONS[name]
+    long, short = check(f, X.astype(dtype))
+    if name != "three axes":
+        assert short < long
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("shape", [(200_003,), (1001, 301), (2, 100_001)])
+def test_large_ones_are_shared_between_threads(threads, shape):
+    before = wengert.num_threads()
+    wengert.set_num_threads(threads)
+    try:
+        x = np.random.default_rng(1).normal(size=shape)
+        check(wengert.grad(lambda x: np.sum(np.tanh(x * 1.5 + x[..., :1]) * x + 1.0)), x)
+    finally:
+        wengert.set_num_threads(before)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(programs(STEPS, 12), shapes_of_inputs, st.integers(0, 1000))
+def test_random_programs_and_their_gradients(program, shapes, seed):
+    xs = inputs(shapes, seed)
+    check(wengert.value_and_grad(loss(program), argnums=tuple(range(len(xs)))), *xs)
+
+
+def test_an_instruction_waits_for_nothing_that_needs_it():
+    """The order that regions are put into is one in which everything is written before it is read."""
+    for f in FUNCTIONS.values():
+        with np.errstate(all="ignore"):
+            tape = wengert.record(f, X)
+        everything = list(range(len(tape.instructions)))
+        order, found = regions(tape, everything)
+        assert sorted(order) == everything
+        known = {*tape.inputs, *(c.slot for c in (*tape.consts, *tape.captured))}
+        for at in order:
+            _, outs, ins, _ = tape.instructions[at]
+            assert known.issuperset(ins)
+            known.update(outs)
+        for start, stop in found.items():
+            shapes = {tape.avals[tape.instructions[at][1][0]].shape for at in order[start:stop]}
+            assert len(shapes) == 1
+            assert 1 < stop - start <= MOST
+
+
+def test_a_function_that_is_called_often_changes_over_without_a_trace(monkeypatch):
+    monkeypatch.setattr(hot, "_FEWEST", 3)
+    monkeypatch.setattr(hot, "_SPENT", 0.0)
+
+    def f(x, w):
+        h, ys = wengert.scan(lambda h, x: (np.tanh(x @ w + h) * 0.5 + h * 0.25, h * 2 + x.sum()), np.zeros(5), x)
+        return np.sum(ys**2) + np.sum(h)
+
+    step = wengert.jit(wengert.value_and_grad(f, argnums=(0, 1)))
+    x, w = RNG.normal(size=(6, 4)), RNG.normal(size=(4, 5))
+    done = []
+    monkeypatch.setattr(hot._worker, "add", lambda tape, better: done.append((tape, better)))
+    want = wengert.tree.flatten(step(x, w))[0]
+    for call in range(12):
+        if call == 8:
+            ((tape, better),) = done  # asked for once
+            better(planning.lower(tape, compile=True))
+        for a, b in zip(want, wengert.tree.flatten(step(x, w))[0], strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_the_compiler_thread_does_its_work():
+    tape = wengert.record(lambda x: np.tanh(x * 3 + 1) * x, X)
+    done = threading.Event()
+    hot.compile_regions(tape, lambda program: done.set())
+    assert done.wait(timeout=60)
+
+
+def test_it_can_be_switched_off(monkeypatch):
+    tape = wengert.record(lambda x: x * 2 + 1, X)
+    assert hot.calls_until_hot(tape) > 0
+    monkeypatch.setenv("WENGERT_COMPILE_REGIONS", "0")
+    assert hot.calls_until_hot(tape) == 0
