@@ -136,3 +136,31 @@ def test_it_can_be_switched_off(monkeypatch):
     assert hot.calls_until_hot(tape) > 0
     monkeypatch.setenv("WENGERT_COMPILE_REGIONS", "0")
     assert hot.calls_until_hot(tape) == 0
+
+
+def turns(x):
+    """A Python loop over elements: a tape of single numbers."""
+    total, h = 0.0, x[0]
+    for k in range(1, 40):
+        h = np.tanh(x[k] * h + 0.5) if k % 2 else x[k] - h * h
+        total = total + h * h + x[k] / (1.0 + abs(h))
+    return total
+
+
+def test_loops_over_elements():
+    long, short = check(wengert.value_and_grad(turns), RNG.normal(size=40))
+    assert short < long / 1.5
+
+
+def test_equal_turns_share_their_code():
+    def f(x):
+        h = x
+        for _ in range(400):
+            h = h + 0.01 * np.sin(h) * x - h * h * 0.001
+        return h
+
+    tape = wengert.record(wengert.grad(f), 0.5)
+    order, found = regions(tape, list(range(len(tape.instructions))), singles=True)
+    codes = [tuple(tape.instructions[at][0].name for at in order[a:b]) for a, b in found.items()]
+    assert len(codes) > 20
+    assert len(set(codes)) <= 8

@@ -58,11 +58,13 @@ def loop(steps: Sequence[Step], results: Sequence[Operand], operands: Sequence[O
             inner += [f"  %o{k} = mul i64 %i, %right{k}", f"  %q{k} = getelementptr i8, ptr %p{k}, i64 %o{k}"]
         elif mode == "c":
             inner.append(f"  %q{k} = getelementptr {kind}, ptr %p{k}, i64 %i")
+        where = f"%{'p' if mode == 's' else 'q'}{k}"
         if k >= len(results):
-            line = f"  %v{value} = load {kind}, ptr %{'p' if mode == 's' else 'q'}{k}, !noalias !1"
+            line = f"  %v{value} = load {kind}, ptr {where}, !noalias !1"
             (outer if mode == "s" else inner).append(line)
         else:
-            tail.append(f"  store {kind} %v{value}, ptr %q{k}, !alias.scope !{2 + 2 * k}, !noalias !{3 + 2 * k}")
+            scopes = f"!alias.scope !{2 + 2 * k}, !noalias !{3 + 2 * k}"
+            tail.append(f"  store {kind} %v{value}, ptr {where}, {scopes}")
     for symbol, out, ins, kinds in steps:
         given = ", ".join(f"{TYPES[t]} %v{s}" for t, s in zip(kinds[1:], ins, strict=True))
         inner.append(f"  %v{out} = call {TYPES[kinds[0]]} @{symbol}({given})")
@@ -103,6 +105,19 @@ exit:
   ret i64 0
 }}
 """
+
+
+_ALONE = """
+define i64 @kernel(ptr %ins, ptr %addr, i64 %r) {{
+entry:
+{0}
+{1}
+{2}
+{3}
+  ret i64 0
+}}
+"""
+"""Single numbers: no loop. (`%r` stands where the row would; its step is 0.)"""
 
 
 def _scopes(results: int) -> str:

@@ -35,6 +35,8 @@ def emit_region(plan: Any, members: Sequence[Instruction], results: Sequence[int
     dims, collapsed = collapse(shape, steps_of)
     if len(dims) > 2:
         return False
+    if not dims:
+        dims, collapsed = [1], [[0]] * len(avals)
     rows, columns = dims if len(dims) == 2 else (1, dims[0])
     down_right = [(c[0], c[1]) if len(dims) == 2 else (0, c[0]) for c in collapsed]
     lying = tuple(

@@ -30,6 +30,8 @@ BY_ADDRESS = 1 << 14
 """Inputs and outputs of more bytes are used where they lie; smaller ones are copied, which is faster."""
 
 _FOREVER = 1 << 60
+_SHORT = 500
+"""Instructions."""
 
 
 class Scope:
@@ -37,7 +39,9 @@ class Scope:
 
     def __init__(self, layout: Layout, tape: Tape) -> None:
         self.layout, self.tape, self.code = layout, tape, layout.code
-        self.order, self.regions = regions(tape, _live(tape))
+        live = _live(tape)
+        # On a long tape of single numbers, regions cost more to find than the first replays gain by them.
+        self.order, self.regions = regions(tape, live, singles=layout.compile or len(live) < _SHORT)
         self.uses = _last_uses(tape, self.order)
         first = layout.extend(tape.avals, self.uses)
         self.number = list(range(first, first + len(tape.avals)))

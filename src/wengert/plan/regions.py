@@ -15,9 +15,26 @@ from wengert.tape import Tape
 MOST = 64
 """Instructions of a region at most: code for more of them takes LLVM too long."""
 
+_SINGLE: Shape = ()
+_LONGEST = 256
 
-def regions(tape: Tape, kept: Sequence[int]) -> tuple[list[int], dict[int, int]]:
-    """The instructions `kept` in a new order, and the regions in it: position of the first -> behind the last."""
+
+def _period(codes: Sequence[int]) -> int:
+    """After how many instructions a sequence repeats itself, or a multiple: so that equal turns of a loop are cut into
+    equal regions, which share their code."""
+    middle = len(codes) // 3
+    for period in range(1, min(_LONGEST, middle // 2) + 1):
+        turns = codes[middle : middle + 3 * period + _LONGEST]
+        if turns[period:] == turns[:-period]:
+            return period * max(1, MOST // period)
+    return MOST
+
+
+def regions(tape: Tape, kept: Sequence[int], singles: bool = False) -> tuple[list[int], dict[int, int]]:
+    """The instructions `kept` in a new order, and the regions in it: position of the first -> behind the last.
+
+    With `singles` also of single numbers: what a Python loop over elements leaves on a tape.
+    """
     instructions, avals = tape.instructions, tape.avals
     order: list[int] = []
     found: dict[int, int] = {}
@@ -26,8 +43,11 @@ def regions(tape: Tape, kept: Sequence[int]) -> tuple[list[int], dict[int, int]]
 
     def close(shape: Shape) -> None:
         members = open_regions.pop(shape)
-        if len(members) > 1:
-            found[len(order)] = len(order) + len(members)
+        size = MOST if shape else _period([instructions[at][0].code for at in members])
+        for start in range(0, len(members), size):
+            stop = min(start + size, len(members))
+            if stop - start > 1:
+                found[len(order) + start] = len(order) + stop
         for at in members:
             for s in instructions[at][1]:
                 where.pop(s, None)
@@ -35,8 +55,13 @@ def regions(tape: Tape, kept: Sequence[int]) -> tuple[list[int], dict[int, int]]
 
     for at in kept:
         op, outs, ins, _ = instructions[at]
-        joins = (type(op) is Elementwise or op is CAST) and avals[outs[0]].size > 1
-        mine = avals[outs[0]].shape if joins else None
+        mine = None
+        if type(op) is Elementwise or op is CAST:
+            size = avals[outs[0]].size
+            if size > 1:
+                mine = avals[outs[0]].shape
+            elif singles and size == 1:
+                mine = _SINGLE
         if where:
             for s in ins:
                 shape = where.get(s)
@@ -48,7 +73,7 @@ def regions(tape: Tape, kept: Sequence[int]) -> tuple[list[int], dict[int, int]]
         members = open_regions.setdefault(mine, [])
         members.append(at)
         where[outs[0]] = mine
-        if len(members) == MOST:
+        if mine and len(members) == MOST:
             close(mine)
     for shape in list(open_regions):
         close(shape)
