@@ -31,12 +31,13 @@ def emit_region(plan: Any, members: Sequence[Instruction], results: Sequence[int
     shape = plan.aval(number[results[0]]).shape
     avals: list[Aval] = [plan.aval(number[s]) for s in (*results, *operands)]
     strides = [plan.result_strides(number[s]) for s in results] + [plan.strides(number[s]) for s in operands]
-    steps_of = [broadcast_strides(a.shape, t, shape) for a, t in zip(avals, strides, strict=True)]
-    dims, collapsed = collapse(shape, steps_of)
+    if avals[0].size == 1:  # of any shapes
+        dims, collapsed = [1], [[0]] * len(avals)
+    else:
+        steps_of = [broadcast_strides(a.shape, t, shape) for a, t in zip(avals, strides, strict=True)]
+        dims, collapsed = collapse(shape, steps_of)
     if len(dims) > 2:
         return False
-    if not dims:
-        dims, collapsed = [1], [[0]] * len(avals)
     rows, columns = dims if len(dims) == 2 else (1, dims[0])
     down_right = [(c[0], c[1]) if len(dims) == 2 else (0, c[0]) for c in collapsed]
     lying = tuple(
