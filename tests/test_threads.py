@@ -2,6 +2,8 @@
 
 import multiprocessing
 import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -206,3 +208,109 @@ def test_numbers_of_threads_that_cannot_be(bad):
     with pytest.raises(OptionError, match="whole number of at least 1"):
         wengert.set_num_threads(bad)
     assert wengert.num_threads() == before
+
+
+def test_an_error_in_a_part_of_a_loop_that_is_run_again(shared):
+    shared(3)
+    table, good = np.arange(5.0), np.ones((12, 6), np.int64)
+    bad = good.copy()
+    bad[7, 5] = 9
+    for checkpoint in (4, wengert.Binomial(2, 2)):
+
+        def loss(table, ks, checkpoint=checkpoint):
+            step = lambda h, k: (np.sin(h + table[k]), None)
+            return np.sum(wengert.scan(step, np.zeros(6), ks, checkpoint=checkpoint)[0])
+
+        f = wengert.jit(wengert.grad(loss))
+        want = f(table, good)
+        with pytest.raises(IndexError, match="out of bounds"):
+            f(table, bad)
+        np.testing.assert_array_equal(f(table, good), want)
+
+
+# --- processes: how they begin, split and end ------------------------------------------------------------------
+
+LOOP = """
+import os, signal, threading, time
+import numpy as np, wengert
+from wengert.loops import lowering
+lowering._GAIN, lowering._ROWS = -1.0, 1
+wengert.set_num_threads(3)
+h, xs = np.ones((7, 5)), np.ones((20, 7, 5))
+def new():
+    return wengert.jit(wengert.value_and_grad(
+        lambda u: np.sum(wengert.scan(lambda c, x: (np.tanh(c * u + x), None), h, xs)[0])))
+u = np.linspace(0, 1, 5)
+"""
+EXIT = "f = new(); f(u); print('left')"
+EXIT_BUSY = """
+def work():
+    f = new()
+    while True:
+        f(u)
+for _ in range(4):
+    threading.Thread(target=work, daemon=True).start()
+time.sleep(0.3)
+print('left')
+"""
+AT_EXIT = "import atexit; atexit.register(lambda: print('left', float(new()(u)[0])))"
+FORKS = """
+want = new()(u)[0]
+f = new()
+def family(depth):
+    signal.alarm(60)
+    good = f(u)[0] == want and new()(u)[0] == want
+    if depth:
+        child = os.fork()
+        if not child:
+            os._exit(family(depth - 1))
+        good = good and os.waitpid(child, 0)[1] == 0
+        good = good and f(u)[0] == want
+    return 0 if good else 1
+print('left' if family(3) == 0 else 'wrong')
+"""
+NO_THREAD = """
+def refused(self):
+    raise RuntimeError("can't start new thread")
+start, threading.Thread.start = threading.Thread.start, refused
+value = new()(u)[0]
+threading.Thread.start = start
+print('left' if value == new()(u)[0] else 'wrong')
+"""
+BLAS_AT_ONCE = """
+import importlib.machinery
+load = importlib.machinery.ExtensionFileLoader.exec_module
+def slowly(self, module):
+    time.sleep(0.2)
+    load(self, module)
+importlib.machinery.ExtensionFileLoader.exec_module = slowly
+found = []
+def work(n):
+    found.append(wengert.jit(lambda a: a @ a)(np.eye(n)).trace() == n)
+threads = [threading.Thread(target=work, args=(n,)) for n in (3, 4, 5)]
+[t.start() for t in threads], [t.join() for t in threads]
+print('left' if found == [True] * 3 else 'wrong')
+"""
+SERIAL = pytest.mark.xfail(strict=True, reason="a thread that cannot be started fails the call")
+RACE = pytest.mark.xfail(strict=True, reason="BLAS's table is loaded by several threads at once")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param(EXIT, id="exit while workers wait"),
+        pytest.param(EXIT_BUSY, id="exit while workers work"),
+        pytest.param(AT_EXIT, id="first call at exit"),
+        pytest.param(FORKS, id="forks of forks"),
+        pytest.param(NO_THREAD, id="no thread to be had", marks=SERIAL),
+        pytest.param(BLAS_AT_ONCE, id="first products on three threads", marks=RACE),
+    ],
+)
+def test_processes(program):
+    found = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", LOOP + program],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.startswith("left")
