@@ -206,10 +206,7 @@ def test_float32_stays_float32(way):
         equal(got, value_and_grad(loss, argnums=(0, 1, 2))(*args), 1e-5)
 
 
-WEAK = pytest.mark.xfail(strict=True, reason="truncation makes the Python float a float64")
-
-
-@pytest.mark.parametrize("way", [*WAYS[:-1], pytest.param({"truncate": 2}, marks=WEAK)], ids=name)
+@pytest.mark.parametrize("way", [*WAYS[:-1], {"truncate": 2}], ids=name)
 def test_a_python_float_as_carry_takes_the_dtype_of_the_loop(way):
     xs = np.arange(6, dtype=np.float32)
     for start in (0.0, (0.0, 0)):

@@ -449,12 +449,17 @@ def _language() -> tuple[Any, dict[str, Any]]:
     return numba, scope
 
 
-@cache
 def blas(name: str) -> int:
     """Address of a BLAS routine, from SciPy's own table.
 
     Its module is loaded by file, because importing `scipy.linalg` costs ten times as long.
     """
+    with _lock:  # a module must not be loaded by two threads at once
+        return _routine(name)
+
+
+@cache
+def _routine(name: str) -> int:
     import ctypes
     import importlib.machinery
     import importlib.util

@@ -5,12 +5,15 @@ from __future__ import annotations
 import linecache
 import os
 import sys
+from importlib.util import find_spec
 from types import CodeType, FrameType
 
 import numpy
 
-PACKAGE = tuple(os.path.dirname(os.path.abspath(f)) + os.sep for f in (__file__, numpy.__file__))
-"""Folders whose frames are not the user's: ours, and NumPy's, which calls us back."""
+_OPTREE = find_spec("optree")
+_FILES = (__file__, numpy.__file__, _OPTREE and _OPTREE.origin)
+PACKAGE = tuple(os.path.dirname(os.path.abspath(f)) + os.sep for f in _FILES if f)
+"""Folders whose frames are not the user's: ours, and those of NumPy and optree, which call us back."""
 
 Where = tuple[CodeType, int]
 """A place in the user's program: a code object and the offset of the instruction in it."""
@@ -86,7 +89,11 @@ def here() -> Where | None:
     Cheap, because it is asked for at every recorded operation; decoded only when it is shown.
     """
     frame: FrameType | None = sys._getframe(2)
-    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+    while frame is not None:
+        name = frame.f_code.co_filename
+        generated = name == "<string>" and frame.f_globals.get("__name__", "").startswith("wengert.")
+        if not generated and not name.startswith(PACKAGE):
+            break
         frame = frame.f_back
     return None if frame is None else (frame.f_code, frame.f_lasti)
 

@@ -107,7 +107,10 @@ class _Pool:
                         return
                 arguments = (box.ctypes.data, self.calls.ctypes.data, 0)
                 thread = threading.Thread(target=serve, args=arguments, name="wengert", daemon=True)
-                thread.start()
+                try:
+                    thread.start()
+                except RuntimeError:  # no more threads in this process: parts are run by the caller
+                    return
                 self.threads.append(thread)
                 box[0] = 1
 
@@ -177,7 +180,7 @@ def set_num_threads(n: int) -> None:
 def _default() -> int:
     text = os.environ.get("WENGERT_NUM_THREADS", "")
     if text:
-        if not text.isdigit() or int(text) < 1:
+        if not text.isdecimal() or int(text) < 1:
             raise OptionError(f"WENGERT_NUM_THREADS must be a whole number of at least 1, not {text!r}")
         return min(int(text), MOST)
     if sys.platform != "linux":

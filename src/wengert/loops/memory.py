@@ -15,6 +15,7 @@ from wengert.errors import OptionError, at_user
 from wengert.ops.elementwise import CUT
 from wengert.ops.spec import bind
 from wengert.record.state import thread
+from wengert.record.tracer import Tracer
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
 
@@ -184,4 +185,7 @@ def _cut_off(begin: Any, c: Any) -> Any:
     recorder = thread.active
     assert recorder is not None
     operand = recorder.operand(c)
-    return bind(CUT, (begin, operand)) if operand.aval.is_float else c
+    if not operand.aval.is_float:
+        return c
+    cut = bind(CUT, (begin, operand))
+    return Tracer(cut.recorder, cut.slot, cut.aval, operand.kind)  # a Python number stays one

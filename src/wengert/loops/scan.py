@@ -20,6 +20,7 @@ from wengert.record.session import recording
 from wengert.record.state import thread
 from wengert.record.tracer import Tracer
 from wengert.shapes import F32, aval
+from wengert.tape import Tape
 
 
 def scan(
@@ -163,9 +164,19 @@ def _bytes(recorder: Recorder, f: Step, init: Any, xs: Any) -> tuple[int, int]:
     carry = tree.map(lambda x: step.input(recorder.operand(x).aval), init)
     with recording(step):
         f(carry, tree.map(lambda x: step.input(aval(x.dtype, x.shape[1:])), tree.map(recorder.operand, xs)))
-    written = {s for op, outs, _, _ in step.instructions if op not in VIEWS for s in outs}
     size = sum(step.avals[t.slot].nbytes for t in tree.flatten(carry)[0])
-    return size, size + sum(step.avals[s].nbytes for s in written)
+    return size, size + _written(step)
+
+
+def _written(step: Recorder | Tape) -> int:
+    """Bytes of all values that are computed, those of loops in every step."""
+    total = 0
+    for op, outs, _, params in step.instructions:
+        if op is SCAN:
+            total += params[3] * _written(step.subtapes[params[0]])
+        elif op not in VIEWS:
+            total += sum(step.avals[s].nbytes for s in outs)
+    return total
 
 
 def _taken_dtype(recorder: Recorder, before: Tracer, after: Tracer) -> Tracer:

@@ -109,7 +109,7 @@ def _entered(tape: Any, values: dict[int, Any], at: int, test: Test) -> Origin:
                 if test(inside[slot]).any():
                     found = _followed(body, inside, slot, test)
                     if found is not None and found.at is not None:
-                        return Origin(body, found.at, found.operands, found.result, None, (t, *found.steps))
+                        return Origin(found.tape, found.at, found.operands, found.result, None, (t, *found.steps))
             carry = [inside[s] for s in body.outputs[:n_carry]]
     bad = next(values[s] for s in outs if test(values[s]).any())
     return Origin(tape, at, operands, bad)
