@@ -10,7 +10,7 @@ signature of every kernel:
 
 Numba compiles it (never again for the same text), llvmlite turns the optimised module into an object
 file, and that file is what the cache keeps. A process that finds its kernels there imports no Numba.
-The key of the cache is the content: source text, this file, processor and LLVM version. So nothing that
+The key of the cache is the content: source text, this file and `_straight`, processor and LLVM version. So nothing that
 an edit has made stale can ever be found.
 """
 
@@ -30,6 +30,7 @@ from typing import Any
 import llvmlite
 import llvmlite.binding as llvm
 
+from wengert import _straight
 from wengert.errors import KernelError
 
 
@@ -77,7 +78,7 @@ class _Machine:
         module = llvm.parse_assembly("")
         module.triple = target.triple
         self.engine = llvm.create_mcjit_compiler(module, self.target)
-        mine = Path(__file__).read_bytes()
+        mine = b"".join(Path(file).read_bytes() for file in (__file__, _straight.__file__))
         self.salt = hashlib.sha256(
             b"\0".join([mine, cpu.encode(), features.encode(), llvmlite.__version__.encode()])
         ).digest()
@@ -156,10 +157,12 @@ def _compile(source: str, symbol: str, machine: _Machine) -> bytes:
     scope: dict[str, Any] = dict(language)
     try:
         tree = ast.parse(source)
+        functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
+        straight = {name: n for name, n in functions.items() if n.decorator_list}
         exec(compile(tree, "<wengert kernel>", "exec"), scope)
-        helpers = [n.name for n in tree.body if isinstance(n, ast.FunctionDef) and n.name != "kernel"]
-        for name in helpers:
+        for name in functions.keys() - straight.keys() - {"kernel"}:
             scope[name] = numba.njit(error_model="numpy")(scope[name])
+        scope |= {name: _inlined(name, straight) for name in straight}
         words = numba.types.CPointer(numba.types.int64)
         signature = numba.types.int64(words, words, numba.types.int64)
         cfunc = numba.cfunc(signature, error_model="numpy")(scope["kernel"])
@@ -181,6 +184,19 @@ def _compile(source: str, symbol: str, machine: _Machine) -> bytes:
     return bytes(machine.target.emit_object(module))
 
 
+def _inlined(name: str, functions: dict[str, ast.FunctionDef]) -> Any:
+    """A `@straight` function as Numba calls it: written out in place, with the type of its first argument."""
+    from llvmlite import ir
+    from numba.extending import intrinsic
+
+    def build(cg: Any, b: Any, sig: Any, args: Any) -> Any:
+        return _straight.Straight(ir, b, functions).call(name, args)
+
+    names = ", ".join(a.arg for a in functions[name].args.args)
+    first = functions[name].args.args[0].arg
+    return intrinsic(eval(f"lambda ctx, {names}: ({first}({names}), build)", {"build": build}))
+
+
 @lru_cache(maxsize=1)
 def _language() -> tuple[Any, dict[str, Any]]:
     """Numba, and the words that kernel source can use besides Python and `math`.
@@ -190,6 +206,7 @@ def _language() -> tuple[Any, dict[str, Any]]:
     where(c, a, b)      a select, both sides evaluated        fma(a, b, c)   one rounding
     call(k, ins, addr, n)   a kernel by address               address_of(p)   pointer -> integer address
     pow2_low(s), pow2_high(s)   for s = 1.5 * 2**mantissa_bits + k: 2**floor(k/2), 2**ceil(k/2), by bit cast
+    @straight   in front of a function of numbers: written out in place, see `_straight`
     gemm8/gemm4(fn, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)   BLAS by address
     seen(p), say(p, v), swap_if(p, old, new)   atomic access to a word; swap_if tells whether it did
     foreign(fn, a)          a C function of one word, by address
@@ -355,6 +372,7 @@ def _language() -> tuple[Any, dict[str, Any]]:
         return product
 
     scope |= {
+        "straight": lambda function: function,
         "get": get, "put": put, "skip": skip, "address_of": address_of, "call": call, "where": where,
         "fma": fma, "pow2_low": half_power(False), "pow2_high": half_power(True),
         "gemm8": gemm(ir.DoubleType(), types.float64), "gemm4": gemm(ir.FloatType(), types.float32),

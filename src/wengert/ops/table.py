@@ -1,9 +1,9 @@
 """The table of elementwise ops: one row an op. Only formulas; how they are used is not known here.
 
 A row is: name, operands, value, then for each operand its derivative; then the NumPy ufunc that it
-answers to and the domain that tests draw operands from. Formulas are NumPy's words over the operands and
-the result `z`. They are read three ways: by Numba (kernels), by tracers (derivatives of derivatives) and
-by NumPy (the oracle).
+answers to (or `special.` and the name of one of SciPy's) and the domain that tests draw operands from.
+Formulas are NumPy's words over the operands and the result `z`. They are read three ways: by Numba
+(kernels), by tracers (derivatives of derivatives) and by NumPy (the oracle).
 
 A derivative is one of
     "y"                     a partial ∂z/∂x: the adjoint's increment is mul0(z_bar, partial), where a zero
@@ -54,7 +54,10 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("sinh",        "x",    "sinh(x)",                    "cosh(x)",                               "sinh", "real"),
     ("cosh",        "x",    "cosh(x)",                    "sinh(x)",                               "cosh", "real"),
     ("tanh",        "x",    "tanh(x)",                    "1 - z * z",                             "tanh", "real"),
-    ("expit",       "x",    "expit(x)",                   "z * (1 - z)",                           "expit", "real"),
+    ("expit",       "x",    "expit(x)",                   "z * (1 - z)",                           "special.expit", "real"),
+    ("erf",         "x",    "erf(x)",                     "1.1283791670955126 * exp(-x * x)",      "special.erf", "real"),
+    ("erfc",        "x",    "erfc(x)",                    "-1.1283791670955126 * exp(-x * x)",     "special.erfc", "real"),
+    ("ndtr",        "x",    "ndtr(x)",                    "0.3989422804014327 * exp(-0.5 * x * x)", "special.ndtr", "real"),
     ("maximum",     "x y",  "where((x >= y) | (x != x), x, y)",
         "where(x > y, z_bar, where(x == y, 0.5 * z_bar, 0))",
         "where(y > x, z_bar, where(x == y, 0.5 * z_bar, 0))",                                      "maximum", "real"),
