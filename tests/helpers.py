@@ -17,6 +17,7 @@ ROWS = [op for op in OPS if isinstance(op, Elementwise) and op.name in _NAMES - 
 _FUNCTIONS = {
     "clip": np.clip,
     "where": np.where,
+    "sinc": np.sinc,
     "mul0": lambda x, y: bind(BY_NAME["mul0"], (x, y)),
 }
 
@@ -52,7 +53,7 @@ def draw(domain, shape, dtype=np.float64, seed=0):
         return np.asarray(rng.random(shape) < 0.5)
     if np.dtype(dtype).kind in "iu":
         return rng.integers(1, 6, shape).astype(dtype)
-    found = {"real": signed, "nonzero": signed, "positive": size, "unit": 0.45 * signed}[domain]
+    found = {"real": signed, "nonzero": signed, "positive": size, "beyond": 1 + size, "unit": 0.45 * signed}[domain]
     return np.asarray(found, dtype=dtype)
 
 

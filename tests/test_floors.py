@@ -28,6 +28,7 @@ FLOORS = (
     ("record.tracer",),
     ("record.recorder", "record.indexing"),
     ("record.rules",),
+    ("record.numbers",),
     ("record",),
     ("transform",),
     ("loops.split", "loops.schedule"),

@@ -59,7 +59,7 @@ def test_row_value(row, dtype, size):
 SPREAD = np.concatenate([np.geomspace(5e-324, 1e308, 700), np.linspace(0, 800, 1601)])
 
 
-@rows([row for row in REAL if len(row.args) == 1])
+@rows([row for row in REAL if len(row.args) == 1 and row.name != "sinc"])  # np.sinc(x) rounds pi x
 @both_floats
 def test_row_value_over_the_whole_range(row, dtype):
     x = quiet(lambda: np.concatenate([SPREAD, -SPREAD]).astype(dtype))
@@ -86,7 +86,7 @@ def test_row_value_at_special_numbers(row, dtype):
     got, want = wengert.jit(f)(*xs), quiet(f, *xs)
     assert got.dtype == want.dtype
     np.testing.assert_allclose(got, want, rtol=4 * np.finfo(dtype).eps, atol=0)
-    if want.dtype.kind == "f" and row.name not in ("maximum", "minimum", "clip", "mul0"):
+    if want.dtype.kind == "f" and row.name not in ("maximum", "minimum", "fmax", "fmin", "clip", "mul0"):
         zero = want == 0
         np.testing.assert_array_equal(np.signbit(got[zero]), np.signbit(want[zero]))
 

@@ -2,8 +2,8 @@
 
 A kernel's text may define such functions, marked `@straight`; Numba sees a call and nothing of the body, which
 is what keeps the compilation of long formulas short. Their language is Python's, as far as it goes without
-control flow: assignments (also of tuples), `return`, arithmetic, comparisons, and the words below. Numbers
-have the type of what they meet; integers are signed and as wide as the floats.
+control flow: assignments (also of tuples), `return`, arithmetic (% is C's fmod), comparisons, and the words
+below. Numbers have the type of what they meet; integers are signed and as wide as the floats.
 
     where(c, a, b)     both sides are evaluated            fma(a, b, c)           one rounding
     abs sqrt rint floor trunc ceil copysign                LLVM's own
@@ -23,7 +23,7 @@ from typing import Any
 Body = Mapping[str, ast.FunctionDef]
 _LLVM = {"abs": "fabs", "sqrt": "sqrt", "rint": "rint", "floor": "floor", "trunc": "trunc", "ceil": "ceil",
          "copysign": "copysign"}  # fmt: skip
-_FLOATS = {ast.Add: "fadd", ast.Sub: "fsub", ast.Mult: "fmul", ast.Div: "fdiv"}
+_FLOATS = {ast.Add: "fadd", ast.Sub: "fsub", ast.Mult: "fmul", ast.Div: "fdiv", ast.Mod: "frem"}
 _WHOLES = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.LShift: "shl", ast.RShift: "ashr",
            ast.BitAnd: "and_", ast.BitOr: "or_", ast.BitXor: "xor"}  # fmt: skip
 _PLAIN = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.LShift: operator.lshift}

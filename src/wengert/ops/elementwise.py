@@ -224,6 +224,9 @@ class _ToKernel(ast.NodeTransformer):
         elif name == "power":
             self.refused = f"{a[1]} < 0"
             text = f"power_{self.kind}({a[0]}, {a[1]})"
+        elif name == "fmod" and self.kind[0] != "f":
+            rest = f"(({a[0]}) % ({a[1]}))"
+            text = f"{rest} - where(({rest} != 0) & ((({a[0]}) < 0) != (({a[1]}) < 0)), {a[1]}, {self.kind}(0))"
         elif name == "where":
             whole = self.kind
             text = f"where({a[0]}, {whole}({a[1]}), {whole}({a[2]}))"

@@ -5,8 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from wengert.ops.vecmath import exponential, inverse, logarithm, normal, powers, trigonometric
+from wengert.ops.vecmath.text import both
 
-VECTOR = {
+_WORDS = both("""
+@straight
+def copysign_$K(x, y):
+    return copysign(x, y)
+
+@straight
+def fmod_$K(x, y):
+    return x % y
+""")
+"""What LLVM knows by itself, and Numba does not."""
+
+VECTOR = {"copysign": (_WORDS,), "fmod": (_WORDS,)} | {
     name: pieces
     for family in (exponential, logarithm, trigonometric, inverse, powers, normal)
     for name, pieces in family.FUNCTIONS.items()

@@ -3,7 +3,7 @@
 All begin with x = k ln2 + r, |r| <= ln2/2 (Cody & Waite 1980), and put 2^k in by bits, in two halves, so
 that subnormal and overflowing results come out right.
 
-exp    2^k (1 + p(r))                             expm1  2^k p(r) + (2^k - 1), one rounding each
+exp    2^k (1 + p(r));  exp2 with x = k + r       expm1  2^k p(r) + (2^k - 1), one rounding each
 sinh   with S = sinh r, C = cosh r - 1 and P, M = (2^k ± 2^-k)/2: M + (M C + P S);  cosh  P + (P C + M S)
 tanh   expm1(2|x|) / (expm1(2|x|) + 2)            expit  1 / (1 + exp(-|x|)), mirrored for negative x
 """
@@ -31,6 +31,7 @@ _COSH_TERMS = {  # (cosh(r) - 1) / r^2 in r^2: 2^-70.0, 2^-33.2
 }  # fmt: skip
 _LOG2E = 1.4426950408889634
 _LN2 = {"f8": (0.6931471805599453, 2.3190468138462996e-17), "f4": (0.6931471824645996, -1.9046542121259336e-09)}
+_LN2_PARTS = {part: {k: v[n] for k, v in _LN2.items()} for n, part in enumerate(("LN2_HIGH", "LN2_LOW"))}
 """The logarithm of 2 in two parts."""
 
 _REDUCED = both(
@@ -46,8 +47,7 @@ def reduced_$K(x):
     return bits(shifted) - $SHIFT_BITS, fma(n, -$LN2_HIGH, x), n * -$LN2_LOW
 """,
     LOG2E=_LOG2E,
-    LN2_HIGH={k: v[0] for k, v in _LN2.items()},
-    LN2_LOW={k: v[1] for k, v in _LN2.items()},
+    **_LN2_PARTS,
 )
 """k and r; r in two parts, the first without any error."""
 
@@ -103,6 +103,25 @@ def exp_$K(x):
 """,
     HIGH={"f8": 710.0, "f4": 89.0},
     LOW={"f8": -746.0, "f4": -104.0},
+)
+
+_EXP2 = both(
+    """
+@straight
+def exp2_$K(x):
+    x = where(x > $HIGH, $HIGH, x)
+    x = where(x < $LOW, $LOW, x)
+    n = rint(x)
+    r, low = two_product_$K(x - n, $LN2_HIGH)
+    low = fma(x - n, $LN2_LOW, low)
+    s = r + low
+    y, lost = fast_two_sum_$K(1.0, r)
+    return scaled_$K(y + (lost + fma(s * s, poly(s, $EXP), low)), bits(n + $SHIFT) - $SHIFT_BITS)
+""",
+    HIGH={"f8": 1025.0, "f4": 129.0},
+    LOW={"f8": -1080.0, "f4": -155.0},
+    EXP=_EXP_TERMS,
+    **_LN2_PARTS,
 )
 
 _EXPM1 = both(
@@ -173,6 +192,7 @@ def cosh_$K(x):
 
 FUNCTIONS = {
     "exp": (*EXP_PARTS, _EXP),
+    "exp2": (*EXP_PARTS, _EXP2),
     "expm1": (*EXP_PARTS, _EXPM1),
     "tanh": (*EXP_PARTS, _EXPM1, _TANH),
     "expit": (*EXP_PARTS, _EXP, _EXPIT),

@@ -1,15 +1,16 @@
-"""Logarithms as plain arithmetic that LLVM turns into vector code. Kernel text; knows no op.
+"""Logarithms and area functions as plain arithmetic that LLVM turns into vector code. Kernel text; knows no op.
 
 x = 2^k (1 + f) with sqrt(1/2) <= 1 + f < sqrt(2), s = f / (2 + f), and log(1 + f) = f - f^2/2 + s (f^2/2 + R(s^2)),
 R a minimax polynomial: the method and the coefficients of Sun's fdlibm (e_log.c, s_log1p.c, e_log2.c, e_log10.c;
-for float32 FreeBSD's e_logf.c). log2 and log10 carry the logarithm of 1 + f in two parts through the product.
+for float32 FreeBSD's e_logf.c). log2 and log10 carry the logarithm of 1 + f in two parts through the product. The area functions are log1p of
+|x| + x^2 / (1 + sqrt(1 + x^2)) (arcsinh), z + sqrt(2z + z^2) with z = x - 1 (arccosh), half of 2|x| / (1 - |x|) (arctanh).
 """
 
 from __future__ import annotations
 
 from wengert.ops.vecmath.text import SUMS, both
 
-_LOG = {
+_LOG_TERMS = {
     "f8": (0.6666666666666735, 0.3999999999940942, 0.2857142874366239, 0.22222198432149784, 0.1818357216161805,
            0.15313837699209373, 0.14798198605116586),
     "f4": (0.6666666269302368, 0.40000972151756287, 0.2849878668785095, 0.24279078841209412),
@@ -46,7 +47,7 @@ def curved_$K(f):
     h = 0.5 * f * f
     return h, s * fma(z, poly(z, $LOG), h)
 """,
-    LOG=_LOG,
+    LOG=_LOG_TERMS,
 )
 """f^2/2, and s (f^2/2 + R): log(1 + f) is f minus the one plus the other."""
 
@@ -58,7 +59,7 @@ def ends_$K(x, y):
 """)
 """The value y of a logarithm of x, or what stands for it where x is 0, negative, infinite or NaN."""
 
-LOG = both(
+_LOG = both(
     """
 @straight
 def log_$K(x):
@@ -69,24 +70,71 @@ def log_$K(x):
     **_parts("LN2", _LN2),
 )
 
-LOG1P = both(
+_LOG_BEYOND = both(
     """
 @straight
-def log1p_$K(x):
+def log_beyond_$K(x, rest):
     u, lost = two_sum_$K(1.0, x)
     k, f = split_$K(u)
     near = k == 0.0
     f = where(near, x, f)
-    # 1/u = 2^-k / (1 + f), to the few per cent that the lost part of u needs
+    # What is lost, over u = 2^k (1 + f), to the few per cent that it needs.
     scale = unbits(bits(1.0 + f) - bits(u) + $ONE_BITS) * poly(f, 0.995, -1.03, 0.85)
-    c = where(near | (u > $FAR), 0.0, lost * scale)
+    c = (where(near, 0.0, lost) + rest) * where(u > $FAR, 0.0, scale)
     h, q = curved_$K(f)
-    y = fma(k, $LN2_HIGH, f - (h - (fma(k, $LN2_LOW, c) + q)))
-    return copysign(ends_$K(u, y), x)
+    return ends_$K(u, fma(k, $LN2_HIGH, f - (h - (fma(k, $LN2_LOW, c) + q))))
 """,
     **_parts("LN2", _LN2),
     FAR={"f8": 2.0**60, "f4": 2.0**30},
 )
+"""log(1 + x + rest), where the rest is not more than what a rounding of x loses."""
+
+_LOG1P = both("""
+@straight
+def log1p_$K(x):
+    return copysign(log_beyond_$K(x, -0.0), x)
+""")
+
+_ARCSINH = both(
+    """
+@straight
+def arcsinh_$K(x):
+    y = abs(x)
+    far = y > $LARGE
+    z = where(far, 1.0, y)
+    w, lost = fast_two_sum_$K(z, z * z / (1.0 + sqrt(fma(z, z, 1.0))))
+    y = log_beyond_$K(where(far, y - 1.0, w), where(far, 0.0, lost))
+    return copysign(where(far, y + $LN2, y), x)
+""",
+    LARGE={"f8": 2.0**28, "f4": 2.0**13},
+    LN2=0.6931471805599453,
+)
+
+_ARCCOSH = both(
+    """
+@straight
+def arccosh_$K(x):
+    far = x > $LARGE
+    z = where(far, 2.0, x) - 1.0
+    s = sqrt(fma(z, z, 2.0 * z))
+    w, lost = two_sum_$K(s, z)
+    y = log_beyond_$K(where(far, x - 1.0, w), where(far, 0.0, lost))
+    return where(x < 1.0, $K(nan), where(far, y + $LN2, y))
+""",
+    LARGE={"f8": 2.0**28, "f4": 2.0**13},
+    LN2=0.6931471805599453,
+)
+
+_ARCTANH = both("""
+@straight
+def arctanh_$K(x):
+    y = abs(x)
+    d, lost = fast_two_sum_$K(1.0, -y)
+    r = 1.0 / d
+    w = 2.0 * y * r
+    rest = (fma(-w, d, 2.0 * y) - w * lost) * r
+    return copysign(0.5 * log_beyond_$K(w, where(y < 1.0, rest, 0.0)), x)
+""")
 
 _LOG_PRODUCT = both("""
 @straight
@@ -100,7 +148,7 @@ def log_product_$K(f, high, low):
 """)
 """log(1 + f) times a constant in two parts, in two parts."""
 
-LOG2 = both(
+_LOG2 = both(
     """
 @straight
 def log2_$K(x):
@@ -112,7 +160,7 @@ def log2_$K(x):
     **_parts("PER_LN2", _PER_LN2),
 )
 
-LOG10 = both(
+_LOG10 = both(
     """
 @straight
 def log10_$K(x):
@@ -125,9 +173,14 @@ def log10_$K(x):
     **_parts("LOG10_2", _LOG10_2),
 )
 
+_LOGARITHM = (SUMS, SPLIT, _CURVED, _ENDS)
+
 FUNCTIONS = {
-    "log": (SPLIT, _CURVED, _ENDS, LOG),
-    "log1p": (SUMS, SPLIT, _CURVED, _ENDS, LOG1P),
-    "log2": (SUMS, SPLIT, _CURVED, _ENDS, _LOG_PRODUCT, LOG2),
-    "log10": (SUMS, SPLIT, _CURVED, _ENDS, _LOG_PRODUCT, LOG10),
+    "log": (*_LOGARITHM, _LOG),
+    "log1p": (*_LOGARITHM, _LOG_BEYOND, _LOG1P),
+    "log2": (*_LOGARITHM, _LOG_PRODUCT, _LOG2),
+    "log10": (*_LOGARITHM, _LOG_PRODUCT, _LOG10),
+    "arcsinh": (*_LOGARITHM, _LOG_BEYOND, _ARCSINH),
+    "arccosh": (*_LOGARITHM, _LOG_BEYOND, _ARCCOSH),
+    "arctanh": (*_LOGARITHM, _LOG_BEYOND, _ARCTANH),
 }
