@@ -17,9 +17,9 @@ def _expit(x):
     return 1 / (1 + _MP.exp(-x))
 
 
-EXACT = {name: getattr(_MP, name) for name in
-         ("exp", "expm1", "log", "log1p", "sin", "cos", "tan", "sinh", "cosh", "tanh", "sqrt", "hypot", "erf")}  # fmt: skip
-EXACT |= {"arc" + name: getattr(_MP, "a" + name) for name in ("sin", "cos", "tan", "tan2", "sinh", "cosh", "tanh")}
+_SAME = ("exp", "expm1", "log", "log1p", "sin", "cos", "tan", "sinh", "cosh", "tanh", "sqrt", "hypot", "erf")
+_ARCS = ("sin", "cos", "tan", "tan2", "sinh", "cosh", "tanh")
+EXACT = {name: getattr(_MP, name) for name in _SAME} | {"arc" + name: getattr(_MP, "a" + name) for name in _ARCS}
 EXACT |= {
     "log2": lambda x: _MP.log(x) / _LN[2],
     "log10": lambda x: _MP.log(x) / _LN[10],
@@ -102,7 +102,12 @@ INTERVALS = {
     "arccosh": [(1, 3), (1, 1.01), (1, 1e6)],
     "arctanh": [(-1, 1), (-0.1, 0.1), (0.1, 0.3)],
 }
-INTERVALS |= {"cos": INTERVALS["sin"], "tan": INTERVALS["sin"], "cosh": INTERVALS["sinh"], "arccos": INTERVALS["arcsin"]}
+INTERVALS |= {
+    "cos": INTERVALS["sin"],
+    "tan": INTERVALS["sin"],
+    "cosh": INTERVALS["sinh"],
+    "arccos": INTERVALS["arcsin"],
+}
 SPOTS = {
     "exp": [709.782712893384, -708.3964185322641, -745.1332191019412, 88.72283905206835, -87.33654475, -103.97207708,
             *(LN2 * (np.arange(-20, 20) + 0.5))],

@@ -7,6 +7,8 @@ below. Numbers have the type of what they meet; integers are signed and as wide 
 
     where(c, a, b)     both sides are evaluated            fma(a, b, c)           one rounding
     abs sqrt rint floor trunc ceil copysign                LLVM's own
+    shifted_right(i, n)  zeros move in                     high_product(i, j)     upper half, unsigned
+    table(i, a, b, ...)  the i-th of these integers
     bits(x)            a float's bits as an integer        unbits(i)              the float with these bits
     poly(x, a, b, ...) a + b x + ... by Horner's rule      f8(x) f4(x) i8(x) i4(x)   conversions
 
@@ -26,7 +28,8 @@ _LLVM = {"abs": "fabs", "sqrt": "sqrt", "rint": "rint", "floor": "floor", "trunc
 _FLOATS = {ast.Add: "fadd", ast.Sub: "fsub", ast.Mult: "fmul", ast.Div: "fdiv", ast.Mod: "frem"}
 _WHOLES = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.LShift: "shl", ast.RShift: "ashr",
            ast.BitAnd: "and_", ast.BitOr: "or_", ast.BitXor: "xor"}  # fmt: skip
-_PLAIN = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.LShift: operator.lshift}
+_PLAIN = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.LShift: operator.lshift,
+          ast.Pow: operator.pow}  # fmt: skip
 _NUMBERS = {"inf": float("inf"), "nan": float("nan")}
 _COMPARED = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
 
@@ -122,6 +125,15 @@ class Straight:
             for term in reversed(terms):
                 total = self.b.fma(total, x, term)
             return total
+        if name == "table":
+            return self._entry(*args)
+        if name == "shifted_right":
+            return self.b.lshr(*self._typed(*args))
+        if name == "high_product":
+            width = args[0].type.width
+            twice = self.ir.IntType(2 * width)
+            product = self.b.mul(*[self.b.zext(a, twice) for a in args])
+            return self.b.trunc(self.b.lshr(product, twice(width)), args[0].type)
         if name in ("bits", "unbits"):
             return self.b.bitcast(args[0], self._twin(args[0].type))
         if name in _LLVM:
@@ -130,6 +142,17 @@ class Straight:
             signature = self.ir.FunctionType(kind, [kind] * len(args))
             return self.b.call(self.b.module.declare_intrinsic(f"llvm.{_LLVM[name]}", [kind], signature), args)
         return self._converted(name, args[0])
+
+    def _entry(self, index: Any, *entries: int) -> Any:
+        """One of a table of constants, which the module holds once."""
+        ir, module = self.ir, self.b.module
+        content = ir.Constant(ir.ArrayType(index.type, len(entries)), entries)
+        name = f"table.{hash(entries) & 0xFFFFFFFF:x}"
+        if name not in module.globals:
+            found = ir.GlobalVariable(module, content.type, name)
+            found.linkage, found.global_constant, found.initializer = "internal", True, content
+        zero = index.type(0)
+        return self.b.load(self.b.gep(module.globals[name], [zero, index], inbounds=True))
 
     def _twin(self, kind: Any) -> Any:
         """The integer type of a float's width, and the other way round."""

@@ -196,8 +196,8 @@ class _ToKernel(ast.NodeTransformer):
         self.helpers: set[str] = set()
         self.refused = ""
         """A condition on which the kernel stops with status NEGATIVE_POWER."""
-        self.exact = False
-        """Whether functions with a limited range are to be the C library's."""
+        self.far = False
+        """Whether functions with a limited range are to be the slow ones without a limit."""
         self.limits: list[str] = []
         """Conditions on which that is needed."""
 
@@ -238,10 +238,8 @@ class _ToKernel(ast.NodeTransformer):
         """The name under which a vector function is called."""
         if name in LIMITED:
             self.limits.append(f"abs({args[0]}) > {self.kind}({LIMITED[name]!r})")
-            if self.exact:
-                return name
         self.helpers.add(name)
-        return f"{name}_{self.kind}"
+        return f"{name}_far_{self.kind}" if name in LIMITED and self.far else f"{name}_{self.kind}"
 
 
 @cache
@@ -271,7 +269,7 @@ def _kernel(op: Elementwise, ins: tuple[str, ...], out: str) -> tuple[str, str]:
     if writer.limits:
         # A vector loop that notices numbers beyond a function's range; those are done again, one by one.
         beyond = " | ".join(f"({c})" for c in writer.limits)
-        writer.exact = True
+        writer.far = True
         again = ["for i in range(n):", *_indented([*reads, f"if {beyond}:", *_indented([stored()])])]
         body = ["some = i8(0)", *body, f"    some |= i8({beyond})", "if some != 0:", *_indented(again)]
     return "\n".join([*lines, *_indented([*pointers, *body, "return 0"])]) + "\n", f"{op.name}.{out}"

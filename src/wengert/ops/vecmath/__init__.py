@@ -27,7 +27,7 @@ VECTOR = {"copysign": (_WORDS,), "fmod": (_WORDS,)} | {
 
 
 LIMITED = dict.fromkeys(trigonometric.FUNCTIONS, trigonometric.LIMIT)
-"""Functions whose text holds for arguments up to a limit only; beyond, a kernel calls the C library's."""
+"""Functions whose text holds for arguments up to a limit only; without one, and slow, `name_far_kind` is."""
 
 
 def definitions(names: Iterable[str], kind: str) -> str:

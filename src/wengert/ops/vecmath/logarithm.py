@@ -2,8 +2,10 @@
 
 x = 2^k (1 + f) with sqrt(1/2) <= 1 + f < sqrt(2), s = f / (2 + f), and log(1 + f) = f - f^2/2 + s (f^2/2 + R(s^2)),
 R a minimax polynomial: the method and the coefficients of Sun's fdlibm (e_log.c, s_log1p.c, e_log2.c, e_log10.c;
-for float32 FreeBSD's e_logf.c). log2 and log10 carry the logarithm of 1 + f in two parts through the product. The area functions are log1p of
-|x| + x^2 / (1 + sqrt(1 + x^2)) (arcsinh), z + sqrt(2z + z^2) with z = x - 1 (arccosh), half of 2|x| / (1 - |x|) (arctanh).
+for float32 FreeBSD's e_logf.c). log2 and log10 carry the logarithm of 1 + f in two parts through the product.
+
+arcsinh   log1p(|x| + x^2 / (1 + sqrt(1 + x^2)))          arctanh   log1p(2|x| / (1 - |x|)) / 2
+arccosh   log1p(z + sqrt(2z + z^2)), z = x - 1            each with what the roundings of the argument lose
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ each in two parts. float32 is computed in float64, where r in one part and short
 
 from __future__ import annotations
 
-from wengert.ops.vecmath.text import SUMS, Text, fill
+from wengert.ops.vecmath.text import KINDS, SUMS, Text, fill
 
 LIMIT = 2.0**40
 """Largest argument of `sin`, `cos` and `tan`: n times the first part of pi/2 is then exact enough for every double."""
@@ -26,6 +26,7 @@ _TERMS = {
     # pi/2 in three parts
     "FIRST": 1.5707963267948966, "SECOND": 6.123233995736766e-17, "THIRD": -1.4973849048591698e-33,
     "PER_TURN": 0.6366197723675814,
+    "LEAST": -(2**63),
 }  # fmt: skip
 
 
@@ -33,7 +34,34 @@ def _both(double: str, single: str) -> Text:
     return {"f8": fill(double, "f8", **_TERMS), "f4": fill(single, "f8", **_TERMS)}
 
 
-_REDUCED = _both(
+_TABLE = tuple(
+    word - (word >> 63 << 64)
+    for word in (
+        0x0000000000000000,
+        0xA2F9836E4E441529,
+        0xFC2757D1F534DDC0,
+        0xDB6295993C439041,
+        0xFE5163ABDEBBC561,
+        0xB7246E3A424DD2E0,
+        0x06492EEA09D1921C,
+        0xFE1DEB1CB129A73E,
+        0xE88235F52EBB4484,
+        0xE99C7026B45F7E41,
+        0x3991D639835339F4,
+        0x9C845F8BBDF9283B,
+        0x1FF897FFDE05980F,
+        0xEF2F118B5A0A6D1F,
+        0x6D367ECF27CB09B7,
+        0x4F463F669E5FEA2D,
+        0x7527BAC7EBE5F17B,
+        0x3D0739F78A5292EA,
+        0x6BFB5FB11F8D5D08,
+        0x56033046FC7B6BAB,
+    )
+)
+"""The first bits of 2/pi behind 64 zeros, as signed words."""
+
+_TURNED = _both(
     """
 @straight
 def turned_f8(x):
@@ -42,7 +70,60 @@ def turned_f8(x):
     p, lost = two_product_f8(n, $SECOND)
     r, low = two_sum_f8(fma(n, -$FIRST, x), -p)
     return bits(shifted), r, fma(n, -$THIRD, low - lost)
+""",
+    """
+@straight
+def turned_f8(x):
+    shifted = fma(x, $PER_TURN, $SHIFT)
+    n = shifted - $SHIFT
+    return bits(shifted), fma(n, -$SECOND, fma(n, -$FIRST, x)), 0.0
+""",
+)
+"""n as an integer's low bits, and r in two parts; for float32 in one."""
 
+_FAR_TURNED = dict.fromkeys(
+    KINDS,
+    fill(
+        """
+@straight
+def word_f8(k):
+    return table(k, $TABLE)
+
+@straight
+def far_turned_f8(x):
+    m = (bits(x) & 4503599627370495) | 4503599627370496
+    start = ((bits(x) >> $BITS) & 2047) - 1013
+    k = start >> 6
+    left = start & 63
+    right = 63 - left
+    b = word_f8(k + 1)
+    c = word_f8(k + 2)
+    first = (word_f8(k) << left) | shifted_right(shifted_right(b, 1), right)
+    second = (b << left) | shifted_right(shifted_right(c, 1), right)
+    third = (c << left) | shifted_right(shifted_right(word_f8(k + 3), 1), right)
+    below = m * second
+    low = high_product(m, third) + below
+    carry = where((low ^ $LEAST) < (below ^ $LEAST), i8(1), i8(0))
+    top = m * first + high_product(m, second) + carry
+    n = (top + 2305843009213693952) >> 62
+    top = top - (n << 62)
+    s, t = fast_two_sum_f8(f8(top >> 32) * 2.0**-30, f8(top & 4294967295) * 2.0**-62)
+    rest = f8(shifted_right(low, 32)) * 2.0**-94 + f8(low & 4294967295) * 2.0**-126
+    s, t = two_sum_f8(s, t + rest)
+    p, lost = two_product_f8(s, $FIRST)
+    r, low = fast_two_sum_f8(p, lost + fma(s, $SECOND, t * $FIRST) + (x - x))
+    back = x < 0.0
+    return where(back, -n, n), where(back, -r, r), where(back, -low, low)
+""",
+        "f8",
+        TABLE=_TABLE,
+        **_TERMS,
+    ),
+)
+"""The same for arguments beyond `LIMIT`, with 192 of the bits of 2/pi (Payne & Hanek 1983)."""
+
+_SERIES = _both(
+    """
 @straight
 def sine_f8(r, low):
     z = r * r
@@ -57,12 +138,6 @@ def cosine_f8(r, low):
 """,
     """
 @straight
-def turned_f8(x):
-    shifted = fma(x, $PER_TURN, $SHIFT)
-    n = shifted - $SHIFT
-    return bits(shifted), fma(n, -$SECOND, fma(n, -$FIRST, x))
-
-@straight
 def sine_f8(r):
     z = r * r
     return fma(r * z, poly(z, $SHORT_SIN), r)
@@ -73,54 +148,29 @@ def cosine_f8(r):
     return fma(z, poly(z, $SHORT_COS), 1.0)
 """,
 )
-"""n as an integer's low bits, and r; sine and cosine of r. In two parts each for float64."""
+"""Sine and cosine of r; in two parts each for float64."""
 
-_SIN = _both(
+_AT = _both(
     """
 @straight
-def sin_f8(x):
-    n, r, low = turned_f8(x)
+def sin_at_f8(place):
+    n, r, low = place
     s, t = sine_f8(r, low)
     c, d = cosine_f8(r, low)
     y = where(n & 1 != 0, c + d, s + t)
-    return where(x == 0.0, x, unbits(bits(y) ^ ((n & 2) << 62)))
-""",
-    """
-@straight
-def sin_f4(x):
-    n, r = turned_f8(f8(x))
-    y = where(n & 1 != 0, cosine_f8(r), sine_f8(r))
-    return where(x == 0.0, x, f4(unbits(bits(y) ^ ((n & 2) << 62))))
-""",
-)
+    return unbits(bits(y) ^ ((n & 2) << 62))
 
-_COS = _both(
-    """
 @straight
-def cos_f8(x):
-    n, r, low = turned_f8(x)
-    s, t = sine_f8(r, low)
-    c, d = cosine_f8(r, low)
-    y = where(n & 1 != 0, s + t, c + d)
-    return unbits(bits(y) ^ ((n + 1 & 2) << 62))
-""",
-    """
-@straight
-def cos_f4(x):
-    n, r = turned_f8(f8(x))
-    y = where(n & 1 != 0, sine_f8(r), cosine_f8(r))
-    return f4(unbits(bits(y) ^ ((n + 1 & 2) << 62)))
-""",
-)
+def cos_at_f8(place):
+    n, r, low = place
+    return sin_at_f8((n + 1, r, low))
 
-_TAN = _both(
-    """
 @straight
-def tan_f8(x):
-    n, r, low = turned_f8(x)
+def tan_at_f8(place):
+    n, r, low = place
     s, t = sine_f8(r, low)
-    c, d = cosine_f8(r, low)
     s, t = fast_two_sum_f8(s, t)
+    c, d = cosine_f8(r, low)
     c, d = fast_two_sum_f8(c, d)
     odd = n & 1 != 0
     above = where(odd, -c, s)
@@ -128,17 +178,47 @@ def tan_f8(x):
     e = 1.0 / below
     q = above * e
     rest = fma(-q, below, above) + fma(-q, where(odd, t, d), where(odd, -d, t))
-    return where(x == 0.0, x, fma(rest, e, q))
+    return fma(rest, e, q)
 """,
     """
 @straight
-def tan_f4(x):
-    n, r = turned_f8(f8(x))
+def sin_at_f4(place):
+    n, r, low = place
+    y = where(n & 1 != 0, cosine_f8(r), sine_f8(r))
+    return f4(unbits(bits(y) ^ ((n & 2) << 62)))
+
+@straight
+def cos_at_f4(place):
+    n, r, low = place
+    return sin_at_f4((n + 1, r, low))
+
+@straight
+def tan_at_f4(place):
+    n, r, low = place
     s = sine_f8(r)
     c = cosine_f8(r)
     odd = n & 1 != 0
-    return where(x == 0.0, x, f4(where(odd, -c, s) / where(odd, s, c)))
+    return f4(where(odd, -c, s) / where(odd, s, c))
 """,
 )
+"""The functions, once x is n and r."""
 
-FUNCTIONS = {"sin": (SUMS, _REDUCED, _SIN), "cos": (SUMS, _REDUCED, _COS), "tan": (SUMS, _REDUCED, _TAN)}
+
+def _function(name: str) -> Text:
+    near = "where(x == 0.0, x, {at})" if name != "cos" else "{at}"
+    return {
+        kind: f"""
+@straight
+def {name}_{kind}(x):
+    return {near.format(at=f"{name}_at_{kind}(turned_f8(f8(x)))")}
+
+@straight
+def {name}_far_{kind}(x):
+    return {name}_at_{kind}(far_turned_f8(f8(x)))
+"""
+        for kind in KINDS
+    }
+
+
+_PIECES = (dict.fromkeys(KINDS, SUMS["f8"]), _TURNED, _FAR_TURNED, _SERIES, _AT)
+FUNCTIONS = {name: (*_PIECES, _function(name)) for name in ("sin", "cos", "tan")}
