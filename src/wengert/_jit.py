@@ -203,9 +203,8 @@ def _language() -> tuple[Any, dict[str, Any]]:
 
     pf8(a) ... pb1(a)   integer address -> typed pointer      get(p, i), put(p, i, v)   no-alias access
     f8(v) ... u1(v)     conversion to a type                  skip(ins, k)   pointer k words on
-    where(c, a, b)      a select, both sides evaluated        fma(a, b, c)   one rounding
+    where(c, a, b)      a select, both sides evaluated
     call(k, ins, addr, n)   a kernel by address               address_of(p)   pointer -> integer address
-    pow2_low(s), pow2_high(s)   for s = 1.5 * 2**mantissa_bits + k: 2**floor(k/2), 2**ceil(k/2), by bit cast
     @straight   in front of a function of numbers: written out in place, see `_straight`
     gemm8/gemm4(fn, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)   BLAS by address
     seen(p), say(p, v), swap_if(p, old, new)   atomic access to a word; swap_if tells whether it did
@@ -223,8 +222,7 @@ def _language() -> tuple[Any, dict[str, Any]]:
     c_pointer: Any = types.CPointer
     words = c_pointer(types.int64)
     scope: dict[str, Any] = {name: getattr(math, name) for name in dir(math) if name[0] != "_"}
-    scope |= {"arc" + name: getattr(math, "a" + name) for name in ("sin", "cos", "tan", "tan2")}
-    scope |= {name: getattr(numpy, name) for name in ("floor", "ceil", "trunc", "rint", "log2")}
+    scope |= {name: getattr(numpy, name) for name in ("floor", "ceil", "trunc", "rint")}
     short = {"f8": "float64", "f4": "float32", "b1": "uint8"}
     short |= {f"{k}{n}": f"{w}{8 * n}" for k, w in (("i", "int"), ("u", "uint")) for n in (1, 2, 4, 8)}
 
@@ -291,10 +289,6 @@ def _language() -> tuple[Any, dict[str, Any]]:
         return kind(types.boolean, kind, kind), build
 
     @intrinsic
-    def fma(ctx: Any, x: Any, y: Any, z: Any) -> Any:
-        return x(x, x, x), lambda cg, b, sig, args: b.fma(*args)
-
-    @intrinsic
     def seen(ctx: Any, pointer: Any) -> Any:
         def build(cg: Any, b: Any, sig: Any, args: Any) -> Any:
             return b.load_atomic(args[0], "acquire", 8)
@@ -323,23 +317,6 @@ def _language() -> tuple[Any, dict[str, Any]]:
             return b.sext(b.call(b.inttoptr(args[0], kind.as_pointer()), [args[1]]), i64)
 
         return types.int64(types.int64, types.int64), build
-
-    def half_power(second: bool) -> Any:
-        @intrinsic
-        def power(ctx: Any, shifted: Any) -> Any:
-            mantissa, bias = (52, 1023) if shifted == types.float64 else (23, 127)
-            whole = ir.IntType(shifted.bitwidth)
-
-            def build(cg: Any, b: Any, sig: Any, args: Any) -> Any:
-                zero = ir.Constant(args[0].type, 1.5 * 2.0**mantissa)
-                k = b.sub(b.bitcast(args[0], whole), b.bitcast(zero, whole))
-                half = b.ashr(k, whole(1))
-                half = b.sub(k, half) if second else half
-                return b.bitcast(b.shl(b.add(half, whole(bias)), whole(mantissa)), args[0].type)
-
-            return shifted(shifted), build
-
-        return power
 
     def gemm(real: Any, kind: Any) -> Any:
         @intrinsic
@@ -374,7 +351,6 @@ def _language() -> tuple[Any, dict[str, Any]]:
     scope |= {
         "straight": lambda function: function,
         "get": get, "put": put, "skip": skip, "address_of": address_of, "call": call, "where": where,
-        "fma": fma, "pow2_low": half_power(False), "pow2_high": half_power(True),
         "gemm8": gemm(ir.DoubleType(), types.float64), "gemm4": gemm(ir.FloatType(), types.float32),
         "seen": seen, "say": say, "swap_if": swap_if, "foreign": foreign,
     }  # fmt: skip
