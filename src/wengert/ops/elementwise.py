@@ -267,7 +267,8 @@ def _kernel(op: Elementwise, ins: tuple[str, ...], out: str) -> tuple[str, str]:
     lines = [whole_power(kind) if writer.refused else definitions(writer.helpers, kind), "def kernel(ins, addr, n):"]
     body = ["for i in range(n):", *_indented([*reads, usual])]
     if writer.limits:
-        # A vector loop that notices numbers beyond a function's range; those are done again, one by one.
+        # A vector loop that notices numbers beyond a function's range; those are done again, one by one, from
+        # the operands: the result lies apart from them.
         beyond = " | ".join(f"({c})" for c in writer.limits)
         writer.far = True
         again = ["for i in range(n):", *_indented([*reads, f"if {beyond}:", *_indented([stored()])])]

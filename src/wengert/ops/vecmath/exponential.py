@@ -31,8 +31,10 @@ _COSH_TERMS = {  # (cosh(r) - 1) / r^2 in r^2: 2^-70.0, 2^-33.2
 }  # fmt: skip
 _LOG2E = 1.4426950408889634
 _LN2 = {"f8": (0.6931471805599453, 2.3190468138462996e-17), "f4": (0.6931471824645996, -1.9046542121259336e-09)}
-_LN2_PARTS = {part: {k: v[n] for k, v in _LN2.items()} for n, part in enumerate(("LN2_HIGH", "LN2_LOW"))}
 """The logarithm of 2 in two parts."""
+_LN2_PARTS = {part: {k: v[n] for k, v in _LN2.items()} for n, part in enumerate(("LN2_HIGH", "LN2_LOW"))}
+_LOW = {"f8": -746.0, "f4": -104.0}
+"""Below, exp is 0."""
 
 _REDUCED = both(
     """
@@ -97,12 +99,16 @@ _EXP = both(
 @straight
 def exp_$K(x):
     x = where(x > $HIGH, $HIGH, x)
-    k, r, q = exp_parts_$K(where(x < $LOW, $LOW, x), -0.0)
-    y, lost = fast_two_sum_$K(1.0, r)
-    return scaled_$K(y + (lost + q), k)
+    k, r, low = reduced_$K(where(x < $LOW, $LOW, x))
+    r = r + low
+    p = fma(r * r, poly(r, $EXP), r)
+    half = k >> 1
+    a = two_to_$K(half)
+    return fma(p, a, a) * two_to_$K(k - half)
 """,
     HIGH={"f8": 710.0, "f4": 89.0},
-    LOW={"f8": -746.0, "f4": -104.0},
+    LOW=_LOW,
+    EXP=_EXP_TERMS,
 )
 
 _EXP2 = both(
@@ -143,19 +149,27 @@ _TANH = both(
     """
 @straight
 def tanh_$K(x):
-    y = abs(x)
-    e = expm1_$K(2.0 * where(y > $HIGH, $HIGH, y))
+    y = 2.0 * abs(x)
+    k, r, q = exp_parts_$K(where(y > $HIGH, $HIGH, y), -0.0)
+    s = two_to_$K(k)
+    e = fma(s, q, fma(s, r, s - 1.0))
     return copysign(ratio_$K(e, 2.0, e), x)
 """,
-    HIGH={"f8": 22.0, "f4": 10.0},
+    HIGH={"f8": 44.0, "f4": 20.0},
 )
 
-_EXPIT = both("""
+_EXPIT = both(
+    """
 @straight
 def expit_$K(x):
-    e = exp_$K(-abs(x))
+    y = -abs(x)
+    k, r, q = exp_parts_$K(where(y < $LOW, $LOW, y), -0.0)
+    y, lost = fast_two_sum_$K(1.0, r)
+    e = scaled_$K(y + (lost + q), k)
     return ratio_$K(where(x < 0.0, e, 1.0), 1.0, e)
-""")
+""",
+    LOW=_LOW,
+)
 
 _HYPERBOLIC = both(
     """
@@ -191,11 +205,11 @@ def cosh_$K(x):
 """)
 
 FUNCTIONS = {
-    "exp": (*EXP_PARTS, _EXP),
+    "exp": (_REDUCED, _EXP),
     "exp2": (*EXP_PARTS, _EXP2),
     "expm1": (*EXP_PARTS, _EXPM1),
-    "tanh": (*EXP_PARTS, _EXPM1, _TANH),
-    "expit": (*EXP_PARTS, _EXP, _EXPIT),
+    "tanh": (*EXP_PARTS, _TANH),
+    "expit": (*EXP_PARTS, _EXPIT),
     "sinh": (_REDUCED, _HYPERBOLIC, _SINH),
     "cosh": (_REDUCED, _HYPERBOLIC, _COSH),
 }
