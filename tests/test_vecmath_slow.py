@@ -37,10 +37,15 @@ def test_every_float32(name):
     for start in range(0, 1 << 32, CHUNK):
         x = np.arange(start, start + CHUNK, dtype=np.uint32).view(np.float32)
         got = f(x)
-        errors = accuracy.ulps_of_single(got, quiet(lambda: wide(x.astype(np.float64))))
-        k = int(np.argmax(errors))
-        if errors[k] > worst:
-            worst, at = float(errors[k]), float(x[k])
+        wanted = quiet(lambda: wide(x.astype(np.float64)))
+        rounded = quiet(wanted.astype, np.float32)
+        other = np.flatnonzero((got != rounded) & ~(np.isnan(got) & np.isnan(rounded)))
+        errors = accuracy.ulps_of_single(got[other], wanted[other])
+        zero = np.flatnonzero(got == 0)
+        np.testing.assert_array_equal(np.signbit(got[zero]), np.signbit(wanted[zero]))
+        if errors.max(initial=0) > worst:
+            k = int(np.argmax(errors))
+            worst, at = float(errors[k]), float(x[other[k]])
     print(f"\n{name} float32: {worst:.3f} ulp at {at!r}, of all numbers")
     assert worst <= BOUND.get(name, 2)
 
