@@ -12,6 +12,7 @@ ROOT = Path(wengert.__file__).parent
 # From the bottom up; names on one row are neighbours that do not know each other unless listed again below.
 FLOORS = (
     ("errors", "_version"),
+    ("_straight",),
     ("_jit",),
     ("shapes", "tree", "threads"),
     ("ops.spec",),
@@ -27,6 +28,7 @@ FLOORS = (
     ("record.tracer",),
     ("record.recorder", "record.indexing"),
     ("record.rules",),
+    ("record.numbers",),
     ("record",),
     ("transform",),
     ("loops.split", "loops.schedule"),

@@ -16,6 +16,7 @@ from helpers import (
     function,
     near,
     operands,
+    precise,
     quiet,
     same,
     slope,
@@ -51,14 +52,14 @@ def test_row_value(row, dtype, size):
         np.testing.assert_array_equal(got, f(*xs))
         return
     wide = [x.astype(np.longdouble) if x.dtype.kind == "f" else x for x in xs]
-    exact = np.where(wide[0] == 0, 0, wide[0] * wide[1]) if row.name == "mul0" else f(*wide)
+    exact = np.where(wide[0] == 0, 0, wide[0] * wide[1]) if row.name == "mul0" else precise(row)(*wide)
     assert ulp_error(got, exact) <= (0.5 if row.name in EXACT else max(2, 2 * ulp_error(quiet(f, *xs), exact)))
 
 
 SPREAD = np.concatenate([np.geomspace(5e-324, 1e308, 700), np.linspace(0, 800, 1601)])
 
 
-@rows([row for row in REAL if len(row.args) == 1])
+@rows([row for row in REAL if len(row.args) == 1 and row.name != "sinc"])  # np.sinc(x) rounds pi x
 @both_floats
 def test_row_value_over_the_whole_range(row, dtype):
     x = quiet(lambda: np.concatenate([SPREAD, -SPREAD]).astype(dtype))
@@ -66,7 +67,7 @@ def test_row_value_over_the_whole_range(row, dtype):
     want = quiet(function(row), x)
     assert got.dtype == want.dtype
     if want.dtype.kind == "f":
-        assert ulp_error(got, quiet(function(row), x.astype(np.longdouble))) <= (0.5 if row.name in EXACT else 2)
+        assert ulp_error(got, quiet(precise(row), x.astype(np.longdouble))) <= (0.5 if row.name in EXACT else 2)
     else:
         np.testing.assert_array_equal(got, want)
 
@@ -85,7 +86,7 @@ def test_row_value_at_special_numbers(row, dtype):
     got, want = wengert.jit(f)(*xs), quiet(f, *xs)
     assert got.dtype == want.dtype
     np.testing.assert_allclose(got, want, rtol=4 * np.finfo(dtype).eps, atol=0)
-    if want.dtype.kind == "f" and row.name not in ("maximum", "minimum", "clip", "mul0"):
+    if want.dtype.kind == "f" and row.name not in ("maximum", "minimum", "fmax", "fmin", "clip", "mul0"):
         zero = want == 0
         np.testing.assert_array_equal(np.signbit(got[zero]), np.signbit(want[zero]))
 

@@ -10,7 +10,7 @@ signature of every kernel:
 
 Numba compiles it (never again for the same text), llvmlite turns the optimised module into an object
 file, and that file is what the cache keeps. A process that finds its kernels there imports no Numba.
-The key of the cache is the content: source text, this file, processor and LLVM version. So nothing that
+The key of the cache is the content: source text, this file and `_straight`, processor and LLVM version. So nothing that
 an edit has made stale can ever be found.
 """
 
@@ -31,6 +31,7 @@ from typing import Any, NamedTuple
 import llvmlite
 import llvmlite.binding as llvm
 
+from wengert import _straight
 from wengert.errors import KernelError
 
 
@@ -78,7 +79,7 @@ class _Machine:
         module = llvm.parse_assembly("")
         module.triple = target.triple
         self.engine = llvm.create_mcjit_compiler(module, self.target)
-        mine = Path(__file__).read_bytes()
+        mine = b"".join(Path(file).read_bytes() for file in (__file__, _straight.__file__))
         self.salt = hashlib.sha256(
             b"\0".join([mine, cpu.encode(), features.encode(), llvmlite.__version__.encode()])
         ).digest()
@@ -169,10 +170,12 @@ def _module(source: str, entry: str, arguments: Sequence[str], result: str, symb
     scope: dict[str, Any] = dict(language)
     try:
         tree = ast.parse(source)
+        functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
+        straight = {name: n for name, n in functions.items() if n.decorator_list}
         exec(compile(tree, "<wengert kernel>", "exec"), scope)
-        helpers = [n.name for n in tree.body if isinstance(n, ast.FunctionDef) and n.name != entry]
-        for name in helpers:
+        for name in functions.keys() - straight.keys() - {entry}:
             scope[name] = numba.njit(error_model="numpy")(scope[name])
+        scope |= {name: _inlined(name, straight) for name in straight}
         words = numba.types.CPointer(numba.types.int64)
         types = [words if a == "words" else language[a] for a in (result, *arguments)]
         cfunc = numba.cfunc(types[0](*types[1:]), error_model="numpy")(scope[entry])
@@ -267,15 +270,28 @@ def _scalar_text(symbol: str, scalar: Scalar) -> str:
     return known.decode()
 
 
+def _inlined(name: str, functions: dict[str, ast.FunctionDef]) -> Any:
+    """A `@straight` function as Numba calls it: written out in place, with the type of its first argument."""
+    from llvmlite import ir
+    from numba.extending import intrinsic
+
+    def build(cg: Any, b: Any, sig: Any, args: Any) -> Any:
+        return _straight.Straight(ir, b, functions).call(name, args)
+
+    names = ", ".join(a.arg for a in functions[name].args.args)
+    first = functions[name].args.args[0].arg
+    return intrinsic(eval(f"lambda ctx, {names}: ({first}({names}), build)", {"build": build}))
+
+
 @lru_cache(maxsize=1)
 def _language() -> tuple[Any, dict[str, Any]]:
     """Numba, and the words that kernel source can use besides Python and `math`.
 
     pf8(a) ... pb1(a)   integer address -> typed pointer      get(p, i), put(p, i, v)   no-alias access
     f8(v) ... u1(v)     conversion to a type                  skip(ins, k)   pointer k words on
-    where(c, a, b)      a select, both sides evaluated        fma(a, b, c)   one rounding
+    where(c, a, b)      a select, both sides evaluated
     call(k, ins, addr, n)   a kernel by address               address_of(p)   pointer -> integer address
-    pow2_low(s), pow2_high(s)   for s = 1.5 * 2**mantissa_bits + k: 2**floor(k/2), 2**ceil(k/2), by bit cast
+    @straight   in front of a function of numbers: written out in place, see `_straight`
     gemm8/gemm4(fn, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)   BLAS by address
     seen(p), say(p, v), swap_if(p, old, new)   atomic access to a word; swap_if tells whether it did
     foreign(fn, a)          a C function of one word, by address
@@ -292,8 +308,7 @@ def _language() -> tuple[Any, dict[str, Any]]:
     c_pointer: Any = types.CPointer
     words = c_pointer(types.int64)
     scope: dict[str, Any] = {name: getattr(math, name) for name in dir(math) if name[0] != "_"}
-    scope |= {"arc" + name: getattr(math, "a" + name) for name in ("sin", "cos", "tan", "tan2")}
-    scope |= {name: getattr(numpy, name) for name in ("floor", "ceil", "trunc", "rint", "log2")}
+    scope |= {name: getattr(numpy, name) for name in ("floor", "ceil", "trunc", "rint")}
     short = {"f8": "float64", "f4": "float32", "b1": "uint8"}
     short |= {f"{k}{n}": f"{w}{8 * n}" for k, w in (("i", "int"), ("u", "uint")) for n in (1, 2, 4, 8)}
 
@@ -360,10 +375,6 @@ def _language() -> tuple[Any, dict[str, Any]]:
         return kind(types.boolean, kind, kind), build
 
     @intrinsic
-    def fma(ctx: Any, x: Any, y: Any, z: Any) -> Any:
-        return x(x, x, x), lambda cg, b, sig, args: b.fma(*args)
-
-    @intrinsic
     def seen(ctx: Any, pointer: Any) -> Any:
         def build(cg: Any, b: Any, sig: Any, args: Any) -> Any:
             return b.load_atomic(args[0], "acquire", 8)
@@ -392,23 +403,6 @@ def _language() -> tuple[Any, dict[str, Any]]:
             return b.sext(b.call(b.inttoptr(args[0], kind.as_pointer()), [args[1]]), i64)
 
         return types.int64(types.int64, types.int64), build
-
-    def half_power(second: bool) -> Any:
-        @intrinsic
-        def power(ctx: Any, shifted: Any) -> Any:
-            mantissa, bias = (52, 1023) if shifted == types.float64 else (23, 127)
-            whole = ir.IntType(shifted.bitwidth)
-
-            def build(cg: Any, b: Any, sig: Any, args: Any) -> Any:
-                zero = ir.Constant(args[0].type, 1.5 * 2.0**mantissa)
-                k = b.sub(b.bitcast(args[0], whole), b.bitcast(zero, whole))
-                half = b.ashr(k, whole(1))
-                half = b.sub(k, half) if second else half
-                return b.bitcast(b.shl(b.add(half, whole(bias)), whole(mantissa)), args[0].type)
-
-            return shifted(shifted), build
-
-        return power
 
     def gemm(real: Any, kind: Any) -> Any:
         @intrinsic
@@ -441,8 +435,8 @@ def _language() -> tuple[Any, dict[str, Any]]:
         return product
 
     scope |= {
+        "straight": lambda function: function,
         "get": get, "put": put, "skip": skip, "address_of": address_of, "call": call, "where": where,
-        "fma": fma, "pow2_low": half_power(False), "pow2_high": half_power(True),
         "gemm8": gemm(ir.DoubleType(), types.float64), "gemm4": gemm(ir.FloatType(), types.float32),
         "seen": seen, "say": say, "swap_if": swap_if, "foreign": foreign,
     }  # fmt: skip

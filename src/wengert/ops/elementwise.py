@@ -14,7 +14,7 @@ from wengert.errors import DTypeError, ShapeError, at_user
 from wengert.ops.spec import BY_NAME, WHOLE, Lowering, Op, Params, bind, register
 from wengert.ops.strided import elementwise
 from wengert.ops.table import ROWS
-from wengert.ops.vecmath import NEGATIVE_POWER, VECTOR
+from wengert.ops.vecmath import LIMITED, NEGATIVE_POWER, VECTOR, definitions, whole_power
 from wengert.shapes import BOOL, DTYPES, F64, I64, Aval, aval, broadcast, supported
 
 Operand = Aval | type
@@ -42,7 +42,9 @@ class Elementwise(Op):
         self.n_in = len(self.args)
         self.formula = formula
         self.pulls = tuple(pulls)
-        self.ufunc = getattr(np, ufunc) if ufunc and ufunc != "expit" else None
+        self.special = ufunc.removeprefix("special.") if ufunc.startswith("special.") else ""
+        """Name of the function of `scipy.special` that the op answers to, which is not imported for it."""
+        self.ufunc = getattr(np, ufunc) if ufunc and not self.special else None
         self.domain = domain
         self.in_place = name == "acc"
         self.resolve = lru_cache(maxsize=None)(self._resolve)
@@ -52,6 +54,10 @@ class Elementwise(Op):
     @cached_property
     def value(self) -> Callable[..., Any]:
         """The formula as a NumPy function of the operands."""
+        if self.special:
+            import scipy.special  # type: ignore[import-untyped]
+
+            return getattr(scipy.special, self.special)  # type: ignore[no-any-return]
         return _function(self.args, self.formula)
 
     @cached_property
@@ -59,6 +65,14 @@ class Elementwise(Op):
         """Whether computing it again costs no more than reading it from memory: plain arithmetic."""
         calls = {n.func.id for n in ast.walk(ast.parse(self.formula)) if isinstance(n, ast.Call)}  # type: ignore[attr-defined]
         return calls <= {"where", "abs", "mul0"}
+
+    def alone(self, kind: str) -> bool:
+        """Whether a kernel of it does more than one loop can: it may stop the replay, or go over its work again."""
+        return self._limited if kind == "f" else "power" in _names(self.formula)
+
+    @cached_property
+    def _limited(self) -> bool:
+        return not _names(self.formula).isdisjoint(LIMITED)
 
     @cached_property
     def pull_functions(self) -> tuple[Callable[..., Any] | None, ...]:
@@ -122,7 +136,7 @@ class Elementwise(Op):
             return found[: len(kinds)], found[len(kinds)]
         first = 1 if self.args[0] == "c" else 0
         common = _common(kinds[first:])
-        if self.name == "expit" and common.kind != "f":
+        if self.special and common.kind != "f":
             common = F64
         return (BOOL,) * first + (common,) * (len(kinds) - first), common
 
@@ -167,18 +181,10 @@ def _names(text: str) -> frozenset[str]:
 
 
 def _function(args: Sequence[str], text: str) -> Callable[..., Any]:
-    def mul0(x: Any, y: Any) -> Any:
-        return bind(BY_NAME["mul0"], (x, y))
+    def word(name: str) -> Callable[..., Any]:
+        return getattr(np, name) if hasattr(np, name) else lambda *xs: bind(BY_NAME[name], xs)
 
-    def expit(x: Any) -> Any:
-        return bind(BY_NAME["expit"], (x,))
-
-    scope: dict[str, Any] = {"mul0": mul0, "expit": expit, "inf": np.inf}
-    if text == "expit(x)":
-        from scipy.special import expit  # type: ignore[import-untyped,no-redef]
-
-        scope["expit"] = expit
-    scope |= {n: getattr(np, n) for n in _names(text) if n not in scope and n not in args}
+    scope = {name: word(name) for name in _names(text) if name not in args}
     function: Callable[..., Any] = eval(f"lambda {', '.join(args)}: {text}", scope)
     return function
 
@@ -199,6 +205,10 @@ class _ToKernel(ast.NodeTransformer):
         self.helpers: set[str] = set()
         self.refused = ""
         """A condition on which the kernel stops with status NEGATIVE_POWER."""
+        self.far = False
+        """Whether functions with a limited range are to be the slow ones without a limit."""
+        self.limits: list[str] = []
+        """Conditions on which that is needed."""
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         return ast.parse(f"{self.kind}({node.value!r})", mode="eval").body
@@ -218,15 +228,14 @@ class _ToKernel(ast.NodeTransformer):
         a = [ast.unparse(x) for x in args]
         if name == "mul0":
             text = f"where({a[0]} == {self.kind}(0), {self.kind}(0), {a[0]} * ({a[1]}))"
-        elif name == "power" and self.kind[0] == "f":
-            text = f"({a[0]}) ** ({a[1]})"
+        elif name in VECTOR and self.kind in ("f8", "f4"):
+            text = f"{self._vector(name, a)}({', '.join(a)})"
         elif name == "power":
-            self.helpers.add(name)
             self.refused = f"{a[1]} < 0"
             text = f"power_{self.kind}({a[0]}, {a[1]})"
-        elif name in VECTOR and self.kind in ("f8", "f4"):
-            self.helpers.add(name)
-            text = f"{name}_{self.kind}({a[0]})"
+        elif name == "fmod" and self.kind[0] != "f":
+            rest = f"(({a[0]}) % ({a[1]}))"
+            text = f"{rest} - where(({rest} != 0) & ((({a[0]}) < 0) != (({a[1]}) < 0)), {a[1]}, {self.kind}(0))"
         elif name == "where":
             whole = self.kind
             text = f"where({a[0]}, {whole}({a[1]}), {whole}({a[2]}))"
@@ -234,41 +243,64 @@ class _ToKernel(ast.NodeTransformer):
             text = f"{name}({', '.join(a)})"
         return ast.parse(text, mode="eval").body
 
+    def _vector(self, name: str, args: list[str]) -> str:
+        """The name under which a vector function is called."""
+        if name in LIMITED:
+            self.limits.append(f"abs({args[0]}) > {self.kind}({LIMITED[name]!r})")
+        self.helpers.add(name)
+        return f"{name}_far_{self.kind}" if name in LIMITED and self.far else f"{name}_{self.kind}"
+
 
 @cache
 def _kernel(op: Elementwise, ins: tuple[str, ...], out: str) -> tuple[str, str]:
     kind = ins[-1]
     writer = _ToKernel(kind)
-    formula = ast.unparse(writer.visit(ast.parse(op.formula, mode="eval").body))
-    lines = [VECTOR[name](kind) for name in sorted(writer.helpers)]
-    lines += ["def kernel(ins, addr, n):", f"    Z = p{out}(addr[ins[3]])"]
+
+    def stored() -> str:
+        formula = ast.unparse(writer.visit(ast.parse(op.formula, mode="eval").body))
+        value = f"where(({formula}) != 0, u1(1), u1(0))" if out == "b1" else f"{out}({formula})"
+        return f"put(Z, i, {value})"
+
+    usual = stored()
+    pointers = [f"Z = p{out}(addr[ins[3]])"]
     read = list(zip(op.args, ins, strict=True))
     reads: list[str] = []
     if op.in_place:
-        reads.append(f"        {op.args[0]} = Z[i]")
+        reads.append(f"{op.args[0]} = Z[i]")
         read = read[1:]
     for k, (name, letter) in enumerate(read):
-        lines.append(f"    P{k} = p{letter}(addr[ins[{4 + k}]])")
-        reads.append(f"        {name} = get(P{k}, i)" + (" != 0" if letter == "b1" and kind != "b1" else ""))
-    value = f"where(({formula}) != 0, u1(1), u1(0))" if out == "b1" else f"{out}({formula})"
+        pointers.append(f"P{k} = p{letter}(addr[ins[{4 + k}]])")
+        reads.append(f"{name} = get(P{k}, i)" + (" != 0" if letter == "b1" and kind != "b1" else ""))
     if writer.refused:
-        reads.append(f"        if {writer.refused}:\n            return {NEGATIVE_POWER}")
-    lines += ["    for i in range(n):", *reads, f"        put(Z, i, {value})", "    return 0"]
-    return "\n".join(lines) + "\n", f"{op.name}.{out}"
+        reads.append(f"if {writer.refused}: return {NEGATIVE_POWER}")
+    lines = [whole_power(kind) if writer.refused else definitions(writer.helpers, kind), "def kernel(ins, addr, n):"]
+    body = ["for i in range(n):", *_indented([*reads, usual])]
+    if writer.limits:
+        # A vector loop that notices numbers beyond a function's range; those are done again, one by one, from
+        # the operands: the result lies apart from them.
+        beyond = " | ".join(f"({c})" for c in writer.limits)
+        writer.far = True
+        again = ["for i in range(n):", *_indented([*reads, f"if {beyond}:", *_indented([stored()])])]
+        body = ["some = i8(0)", *body, f"    some |= i8({beyond})", "if some != 0:", *_indented(again)]
+    return "\n".join([*lines, *_indented([*pointers, *body, "return 0"])]) + "\n", f"{op.name}.{out}"
+
+
+def _indented(lines: Sequence[str]) -> list[str]:
+    return ["    " + line for line in lines]
 
 
 @cache
 def scalar(op: Elementwise, ins: tuple[str, ...], out: str) -> Scalar | None:
-    """The formula as a function of numbers of these dtypes; None where it may stop the replay."""
+    """The formula as a function of numbers of these dtypes; None where it may stop the replay or has a limit."""
     kind = ins[-1]
     writer = _ToKernel(kind)
     formula = ast.unparse(writer.visit(ast.parse(op.formula, mode="eval").body))
-    if writer.refused:
+    if writer.refused or writer.limits:
         return None
-    lines = [VECTOR[name](kind) for name in sorted(writer.helpers)] + [f"def scalar({', '.join(op.args)}):"]
+    lines = [f"def scalar({', '.join(op.args)}):"]
     lines += [f"    {a} = {a} != 0" for a, k in zip(op.args, ins, strict=True) if k == "b1" and kind != "b1"]
     value = f"where(({formula}) != 0, u1(1), u1(0))" if out == "b1" else f"{out}({formula})"
-    return Scalar("\n".join([*lines, f"    return {value}"]) + "\n", ins, out)
+    return Scalar(definitions(writer.helpers, kind) + "\n".join([*lines, f"    return {value}"]) + "\n", ins, out)
 
 
 @cache
@@ -355,4 +387,6 @@ for _cells in ROWS:
 
 WHERE, MUL0, ACC, NEG, ADD, CUT = (_row(n) for n in ("where", "mul0", "acc", "neg", "add", "cut"))
 CAST = register(Cast())
+BY_SPECIAL = {op.special: op for op in BY_NAME.values() if isinstance(op, Elementwise) and op.special}
+"""Ops that answer to functions of `scipy.special`, by name."""
 BY_UFUNC = {op.ufunc: op for op in BY_NAME.values() if isinstance(op, Elementwise) and op.ufunc is not None}

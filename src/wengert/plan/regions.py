@@ -56,7 +56,7 @@ def regions(tape: Tape, kept: Sequence[int], singles: bool = False) -> tuple[lis
     for at in kept:
         op, outs, ins, _ = instructions[at]
         mine = None
-        if type(op) is Elementwise or op is CAST:
+        if op is CAST or (type(op) is Elementwise and not op.alone(avals[outs[0]].dtype.kind)):
             size = avals[outs[0]].size
             if size > 1:
                 mine = avals[outs[0]].shape

@@ -3,6 +3,6 @@
 Importing this package teaches tracers their functions, indexing and values.
 """
 
-from wengert.record import indexing, rules, values
+from wengert.record import indexing, numbers, rules, values
 
-__all__ = ["indexing", "rules", "values"]
+__all__ = ["indexing", "numbers", "rules", "values"]

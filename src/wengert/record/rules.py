@@ -33,7 +33,7 @@ def rule(*functions: Any) -> Callable[[Rule], Rule]:
     return keep
 
 
-def _traced(x: Any) -> Tracer:
+def traced(x: Any) -> Tracer:
     """An operand as NumPy's functions see it: as an array, also where it was a Python number."""
     return _strong(x if type(x) is Tracer else current().operand(x))
 
@@ -47,7 +47,7 @@ def _cast(x: Tracer, dtype: np.dtype[Any]) -> Tracer:
 
 def _promoted(values: Sequence[Any], dtype: Any = None) -> list[Tracer]:
     """Operands brought to their common dtype, or to the one that was asked for."""
-    found = [_traced(v) for v in values]
+    found = [traced(v) for v in values]
     common = supported(np.result_type(*(v.dtype for v in found)) if dtype is None else np.dtype(dtype))
     return [_cast(v, common) for v in found]
 
@@ -67,7 +67,7 @@ def _strong(x: Tracer) -> Tracer:
 
 
 def _reduce(op: Op, x: Any, axis: Any, keepdims: Any, dtype: Any = None) -> Any:
-    x = _traced(x)
+    x = traced(x)
     if dtype is not None:
         x = _cast(x, supported(np.dtype(dtype)))
     axes = normal_axes(axis, x.ndim)
@@ -78,7 +78,7 @@ def _reduce(op: Op, x: Any, axis: Any, keepdims: Any, dtype: Any = None) -> Any:
 
 @rule(np.sum)
 def _sum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False) -> Any:
-    a = _traced(a)
+    a = traced(a)
     return _reduce(SUM, a, axis, keepdims, dtype or sum_dtype(a.dtype))
 
 
@@ -98,7 +98,7 @@ def _count(x: Tracer, axis: Any) -> int:
 
 @rule(np.mean)
 def _mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False) -> Any:
-    a = _traced(a)
+    a = traced(a)
     if dtype is None and not a.aval.is_float:
         dtype = np.float64
     return _sum(a, axis, dtype, keepdims=keepdims) / float(_count(a, axis))
@@ -106,7 +106,7 @@ def _mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims
 
 @rule(np.var)
 def _var(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: Any = False) -> Any:
-    a = _traced(a)
+    a = traced(a)
     if dtype is not None or not a.aval.is_float:
         a = _cast(a, supported(np.dtype(dtype or np.float64)))
     centred = a - _mean(a, axis, keepdims=True)
@@ -126,9 +126,9 @@ def _root(square: Any) -> Any:
 
 @rule(np.linalg.norm)
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    if ord not in (None, 2, "fro") or (ord == 2 and _traced(x).ndim != 1 and not isinstance(axis, int)):
+    if ord not in (None, 2, "fro") or (ord == 2 and traced(x).ndim != 1 and not isinstance(axis, int)):
         raise NoRuleError(at_user(f"np.linalg.norm with ord={ord!r} has no derivative rule; ord=2 on vectors has"))
-    x = _traced(x)
+    x = traced(x)
     x = x if x.aval.is_float else _cast(x, F64)
     return _root(_sum(np.square(x), axis, keepdims=keepdims))
 
@@ -136,7 +136,7 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
 @rule(np.prod)
 def _prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False) -> Any:
     """A tree of products: its adjoint needs no division, so zeros are exact, to any order."""
-    a = _traced(a)
+    a = traced(a)
     a = _cast(a, supported(np.dtype(dtype)) if dtype is not None else sum_dtype(a.dtype))
     axes = normal_axes(axis, a.ndim)
     keep = keepdims is not np._NoValue and bool(keepdims)
@@ -154,12 +154,12 @@ def _prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims
 
 @rule(np.any)
 def _any(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> Any:
-    return _reduce(MAX, _traced(a) != 0, axis, keepdims)
+    return _reduce(MAX, traced(a) != 0, axis, keepdims)
 
 
 @rule(np.all)
 def _all(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> Any:
-    return _reduce(MIN, _traced(a) != 0, axis, keepdims)
+    return _reduce(MIN, traced(a) != 0, axis, keepdims)
 
 
 @rule(np.argmax, np.argmin)
@@ -179,7 +179,7 @@ def _arg(a: Any, axis: Any = None, **options: Any) -> Any:
 def _reshape(a: Any, /, shape: Any = None, order: str = "C", **options: Any) -> Any:
     if order != "C":
         raise NoRuleError(at_user(f"reshape with order={order!r} is not supported; transpose first"))
-    a = _traced(a)
+    a = traced(a)
     return _shaped(a, resolve_reshape(a.shape, a.size, shape))
 
 
@@ -189,12 +189,12 @@ def _shaped(a: Tracer, shape: Shape) -> Any:
 
 @rule(np.ravel)
 def _ravel(a: Any, order: str = "C") -> Any:
-    return _reshape(a, (-1,) if _traced(a).size else (0,), order)
+    return _reshape(a, (-1,) if traced(a).size else (0,), order)
 
 
 @rule(np.transpose, np.permute_dims)
 def _transpose(a: Any, axes: Any = None) -> Any:
-    a = _traced(a)
+    a = traced(a)
     fits = axes is None or len(axes) == a.ndim
     order = tuple(reversed(range(a.ndim))) if axes is None else tuple(normal_axis(k, a.ndim) for k in axes if fits)
     if sorted(order) != list(range(a.ndim)):
@@ -204,7 +204,7 @@ def _transpose(a: Any, axes: Any = None) -> Any:
 
 @rule(np.swapaxes)
 def _swapaxes(a: Any, axis1: Any, axis2: Any) -> Any:
-    a = _traced(a)
+    a = traced(a)
     order = list(range(a.ndim))
     i, j = normal_axis(axis1, a.ndim), normal_axis(axis2, a.ndim)
     order[i], order[j] = order[j], order[i]
@@ -213,7 +213,7 @@ def _swapaxes(a: Any, axis1: Any, axis2: Any) -> Any:
 
 @rule(np.moveaxis)
 def _moveaxis(a: Any, source: Any, destination: Any) -> Any:
-    a = _traced(a)
+    a = traced(a)
     first, last = ((v,) if isinstance(v, int) else tuple(v) for v in (source, destination))
     moved = [normal_axis(k, a.ndim) for k in first]
     order = [k for k in range(a.ndim) if k not in moved]
@@ -224,14 +224,14 @@ def _moveaxis(a: Any, source: Any, destination: Any) -> Any:
 
 @rule(np.broadcast_to)
 def _broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
-    array = _traced(array)
+    array = traced(array)
     wanted = tuple(shape) if isinstance(shape, tuple | list) else (int(shape),)
     return array if array.shape == wanted else bind(BROADCAST, (array,), wanted)
 
 
 @rule(np.expand_dims)
 def _expand_dims(a: Any, axis: Any) -> Any:
-    a = _traced(a)
+    a = traced(a)
     given = axis if isinstance(axis, tuple | list) else (axis,)
     axes = normal_axes(tuple(given), a.ndim + len(given)) if given else ()
     rest = iter(a.shape)
@@ -240,7 +240,7 @@ def _expand_dims(a: Any, axis: Any) -> Any:
 
 @rule(np.squeeze)
 def _squeeze(a: Any, axis: Any = None) -> Any:
-    a = _traced(a)
+    a = traced(a)
     ones = tuple(k for k, n in enumerate(a.shape) if n == 1)
     axes = ones if axis is None else normal_axes(axis, a.ndim)
     if not set(axes) <= set(ones):
@@ -252,7 +252,7 @@ def _squeeze(a: Any, axis: Any = None) -> Any:
 
 @rule(np.atleast_1d)
 def _atleast_1d(a: Any) -> Any:
-    a = _traced(a)
+    a = traced(a)
     return a if a.ndim else _shaped(a, (1,))
 
 
@@ -271,7 +271,7 @@ def _concatenate(arrays: Any, axis: Any = 0, out: Any = None, *, dtype: Any = No
 
 @rule(np.stack)
 def _stack(arrays: Any, axis: Any = 0, out: Any = None, *, dtype: Any = None, casting: str = "") -> Any:
-    parts = [_traced(a) for a in arrays]
+    parts = [traced(a) for a in arrays]
     if len({p.shape for p in parts}) > 1:
         listed = ", ".join(str(p.shape) for p in parts)
         raise ShapeError(at_user(f"stack: all input arrays must have the same shape; shapes are {listed}"))
@@ -280,7 +280,7 @@ def _stack(arrays: Any, axis: Any = 0, out: Any = None, *, dtype: Any = None, ca
 
 @rule(np.vstack)
 def _vstack(tup: Any, *, dtype: Any = None, casting: str = "") -> Any:
-    rows = [p if (p := _traced(a)).ndim > 1 else _reshape(p, (1, -1)) for a in tup]
+    rows = [p if (p := traced(a)).ndim > 1 else _reshape(p, (1, -1)) for a in tup]
     return _concatenate(rows, 0, dtype=dtype)
 
 
@@ -294,7 +294,7 @@ def _hstack(tup: Any, *, dtype: Any = None, casting: str = "") -> Any:
 def _where(condition: Any, *choices: Any) -> Any:
     if len(choices) != 2:
         raise NoRuleError(at_user("np.where(condition) alone has a result whose shape depends on values"))
-    condition = _traced(condition)
+    condition = traced(condition)
     if condition.dtype.kind != "b":
         condition = condition != 0
     return bind(BY_NAME["where"], (condition, *choices))
@@ -302,7 +302,7 @@ def _where(condition: Any, *choices: Any) -> Any:
 
 @rule(np.clip)
 def _clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, min: Any = None, max: Any = None) -> Any:
-    a = _traced(a)
+    a = traced(a)
     low, high = a_min if min is None else min, a_max if max is None else max
     if low is None and high is None:
         return a
@@ -313,7 +313,7 @@ def _clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, min:
 
 @rule(np.take)
 def _take(a: Any, indices: Any, axis: Any = None) -> Any:
-    a = _traced(a)
+    a = traced(a)
     if axis is None:
         return _ravel(a)[indices]
     return a[(slice(None),) * normal_axis(axis, a.ndim) + (indices,)]
@@ -340,7 +340,7 @@ def _matmul(x1: Any, x2: Any) -> Any:
 
 @rule(np.dot)
 def _dot(a: Any, b: Any, out: Any = None) -> Any:
-    x, y = _traced(a), _traced(b)
+    x, y = traced(a), traced(b)
     if not x.ndim or not y.ndim:
         return x * y
     if y.ndim <= 2:
@@ -351,7 +351,7 @@ def _dot(a: Any, b: Any, out: Any = None) -> Any:
 
 @rule(np.inner)
 def _inner(a: Any, b: Any) -> Any:
-    y = _traced(b)
+    y = traced(b)
     return _dot(a, y if y.ndim < 2 else _swapaxes(y, -1, -2))
 
 
@@ -364,12 +364,12 @@ def _outer(a: Any, b: Any, out: Any = None) -> Any:
 
 
 def _filled(a: Any, value: Any, dtype: Any, shape: Any) -> Any:
-    a = _traced(a)
+    a = traced(a)
     kind = supported(np.dtype(dtype)) if dtype is not None else a.dtype
     if type(value) in (int, float):
         value = np.array(value, kind)[()]  # an integer that does not fit is refused, as NumPy does
     wanted = a.shape if shape is None else tuple(shape) if isinstance(shape, tuple | list) else (int(shape),)
-    return _broadcast_to(_cast(_traced(value), kind), wanted)
+    return _broadcast_to(_cast(traced(value), kind), wanted)
 
 
 @rule(np.zeros_like)
@@ -391,7 +391,7 @@ def _full_like(
 
 @rule(np.copy)
 def _copy(a: Any, order: str = "K", subok: bool = False) -> Any:
-    return _traced(a)
+    return traced(a)
 
 
 @rule(np.shape)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from wengert.errors import MutationError, NoRuleError, TracerConversionError, WengertError, at_user
-from wengert.ops.elementwise import BY_UFUNC, Elementwise, Operand
+from wengert.ops.elementwise import BY_SPECIAL, BY_UFUNC, Elementwise, Operand
 from wengert.ops.spec import BY_NAME, Op, Params
 from wengert.record.state import required, thread
 from wengert.shapes import Aval
@@ -278,7 +279,7 @@ class Tracer:
             recorder = thread.active or required(self)
             if dtype is not None:
                 inputs = tuple(recorder.operand(x).astype(dtype) for x in inputs)
-            op = BY_UFUNC.get(ufunc) or (_row("expit") if ufunc.__name__ == "expit" else None)
+            op = BY_UFUNC.get(ufunc) or _special(ufunc)
             if op is not None:
                 return recorder.single(op, inputs[0], False) if len(inputs) == 1 else recorder.elementwise(op, inputs)
             rule = RULES.get(ufunc)
@@ -320,6 +321,12 @@ class Tracer:
 
     def tolist(self) -> Any:
         raise TracerConversionError(at_user(_FLOAT.format(self.aval)))
+
+
+def _special(ufunc: Any) -> Elementwise | None:
+    """The op of a function of `scipy.special`; that module is loaded if the user has such a function."""
+    op = BY_SPECIAL.get(ufunc.__name__)
+    return op if op and ufunc is getattr(sys.modules.get("scipy.special"), op.special, None) else None
 
 
 def _method(name: str) -> Callable[..., Any]:
