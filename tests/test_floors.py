@@ -162,7 +162,9 @@ def test_upper_rooms_use_public_names_only():
         if room(name) in USERS:
             below = {(to, what) for m, what, *_ in imports(path) if (to := target(m, what)) and room(to) not in USERS}
             inner = {
-                f"{to}.{what}" for to, what in below if to not in ("__init__", "_version", "errors", "tree", "check", "_figure")
+                f"{to}.{what}"
+                for to, what in below
+                if to not in ("__init__", "_version", "errors", "tree", "check", "_figure")
             }
             assert {n.rpartition(".")[2] for n in inner} <= set(wengert.__all__), name
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from wengert.errors import OptionError
+from wengert.loops.revolve import Revolve, Save
 from wengert.ops.elementwise import Elementwise
 from wengert.ops.spec import Op
 from wengert.shapes import letter
@@ -51,7 +52,7 @@ class Facts:
             found = oracle.forward(tape, typed)
             if adjoints:
                 self._take(tape, found, of)
-        self.values = found if values else {}
+        self.values = {s: found[s] for s in found.keys() - _not_computed(tape)} if values else {}
 
     def _take(self, tape: Tape, values: Mapping[int, Any], of: int | None) -> None:
         """Adjoints of all slots, where there are any."""
@@ -81,6 +82,15 @@ def is_fused(op: Op) -> bool:
 def has_fused(tape: Tape) -> bool:
     """Whether derivatives were recorded on the tape in the form that cannot be differentiated again."""
     return any(is_fused(op) for op, *_ in tape.instructions) or any(map(has_fused, tape.subtapes))
+
+
+def _not_computed(tape: Tape) -> set[int]:
+    """Carries stored for an adjoint: which ones depends on a schedule that the naive replay does not follow."""
+    found: set[int] = set()
+    for op, outs, _, params in tape.instructions:
+        if isinstance(op, Save | Revolve):
+            found.update(outs[len(outs) - params[op.bodies + 1] :])
+    return found
 
 
 def scalar_output(tape: Tape, of: int | None) -> int | None:

@@ -178,7 +178,7 @@ class Writer:
 
 def kind_of(op: Op) -> str:
     """The kind of box that an op has."""
-    if op.has_body:
+    if op.bodies:
         return LOOP
     if op is GUARD:
         return CHECK
@@ -197,7 +197,8 @@ def operation(op: Op, texts: Sequence[str], params: Params) -> str:
     """
     if not isinstance(op, Elementwise):
         inside = [f"({', '.join(t or '·' for t in texts)})"] if any(texts) and kind_of(op) != LOOP else []
-        return " ".join([*inside, *(w for w in op.describe(params).split(" ") if not w.startswith("body"))])
+        rest = re.sub(r"\b(body|step|reverse step)=\d+ ?", "", op.describe(params))  # bodies are drawn, not numbered
+        return " ".join([*inside, rest]).strip()
     if not any(texts):
         return ""
     short = is_fused(op) or len(op.formula) <= 8
