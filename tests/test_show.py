@@ -1,7 +1,10 @@
 """`wengert show`: the tape of a user's function, printed and drawn from the shell."""
 
+import re
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -11,6 +14,7 @@ from wengert import show
 from wengert.cli import main
 from wengert.errors import OptionError
 
+ROOT = Path(__file__).parent.parent
 MODEL = """
 import numpy as np
 import wengert
@@ -173,6 +177,24 @@ def test_a_module_that_fails_is_named(model, capsys):
     assert (
         "bad_model cannot be imported: ZeroDivisionError: division by zero (bad_model.py:2)" in capsys.readouterr().err
     )
+
+
+COMMANDS = re.findall(r"^wengert (show docs/.*)$", (ROOT / "docs" / "pictures.md").read_text(), flags=re.M)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_pictures_in_the_docs_are_what_their_commands_draw(command, monkeypatch, tmp_path, capsys):
+    """If one is not, run the command again."""
+    monkeypatch.chdir(ROOT)
+    *argv, path = shlex.split(command)
+    assert main([*argv, str(tmp_path / "new.svg")]) == 0
+    assert (tmp_path / "new.svg").read_text() == Path(path).read_text()
+
+
+def test_all_pictures_in_the_docs_have_commands():
+    written = {shlex.split(c)[-1] for c in COMMANDS}
+    assert written == {f"docs/pictures/{p.name}" for p in (ROOT / "docs" / "pictures").glob("*.svg")}
+    assert len(written) == 3
 
 
 # --- example arguments -----------------------------------------------------------------------------------------
