@@ -2,6 +2,7 @@
 
 import re
 import sys
+from functools import partial
 from itertools import pairwise
 from xml.etree import ElementTree
 
@@ -265,6 +266,19 @@ def test_names_shapes_lines_and_results(see):
         assert seen.has(words), words
     assert see(record(model, X, 0.5)).has("W"), "a captured array by its name"
     assert see(record(model, X, 0.5)).has(f":{model.__code__.co_firstlineno + 1} return np.sum(np.tanh")
+
+
+def test_names_that_cannot_be_found_are_no_obstacle(see):
+    """A variable around the function without a value yet, arguments by *, builtins, callable objects."""
+
+    def f(x):
+        return x if np.ndim(x) == 0 else later
+
+    assert see(record(f, 1.0)).has("x")
+    later = 1
+    assert see(record(lambda *xs: xs[0] * xs[1] + later, 1.0, 2.0)).has("xs[1]")
+    assert see(record(partial(np.multiply, 2.0), 3.0)).has("input")
+    assert see(record(type("F", (), {"__call__": lambda self, y: y * W})(), 1.0)).has("y")
 
 
 def test_numbers_stand_in_the_boxes_that_read_them(see):

@@ -31,10 +31,9 @@ def argument_names(f: Callable[..., Any], args: Sequence[Any]) -> list[str]:
 
 def array_names(f: Callable[..., Any], arrays: Sequence[Any]) -> list[str]:
     """For every array the name by which the function reads it from around it, or "" where it does not."""
-    f = inspect.unwrap(f)
     try:
-        found = inspect.getclosurevars(f)
-    except TypeError:
+        found = inspect.getclosurevars(inspect.unwrap(f))
+    except (TypeError, ValueError):  # not a plain function; a variable around it that has no value yet
         return [""] * len(arrays)
     known = {id(x): name for name, x in {**found.globals, **found.nonlocals}.items() if isinstance(x, np.ndarray)}
     return [known.get(id(x), "") for x in arrays]
