@@ -1,16 +1,18 @@
 """The examples run from the shell, print what is true, and leave a picture behind."""
 
+import math
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 pytest.importorskip("matplotlib")
 EXAMPLES = Path(__file__).parent.parent / "examples"
-NAMES = ("xor", "single_neuron", "two_one_one", "binary_classification", "scipy_fit")
+NAMES = ("xor", "single_neuron", "two_one_one", "binary_classification", "scipy_fit", "computation_graph")
 NUMBER = r"[-+]?\d+\.?\d*(?:e[-+]\d+)?"
 
 
@@ -130,3 +132,35 @@ def test_scipy_fit(tmp_path):
     exact, rough = (numbers(line) for line in said[6:8])
     assert exact[1] < rough[1] / 3
     assert "successfully" in said[6]
+
+
+def test_computation_graph(tmp_path):
+    """The derivatives that are printed stand in the boxes of the inputs; the loops are folded."""
+    said = run("computation_graph", tmp_path)
+
+    def texts(name):
+        root = ElementTree.parse(tmp_path / "new" / f"computation_graph_{name}.svg")
+        return [t.text for t in root.iter("{http://www.w3.org/2000/svg}text")]
+
+    drawn = texts("neurons")
+    for name in ("w1", "w2", "b", "v", "c"):
+        slope = re.search(rf"dL/d{name} *= (\S+)", said)[1]
+        at = drawn.index(name)
+        assert f"∂ {slope}" in drawn[at : at + 5]
+    # for a sigmoid and the cross entropy, dL/dc = y - 1
+    h = 1 / (1 + 2.718281828459045**-0.9)
+    y = 1 / (1 + 2.718281828459045 ** -(1.2 * h - 0.3))
+    assert f"∂ {y - 1:.5g}" in drawn
+    assert texts("recurrent").count("tanh") == 1
+    assert "100 times" in texts("pendulum")
+    assert "pendulum: 500 instructions" in said
+    bars = []
+    for angle_dot, speed_dot in ((1.0, 0.0), (0.0, 1.0)):  # forwards, with a tangent
+        angle, speed = 1.0, 0.0
+        for _ in range(100):
+            speed, speed_dot = speed - 0.05 * math.sin(angle), speed_dot - 0.05 * math.cos(angle) * angle_dot
+            angle, angle_dot = angle + 0.05 * speed, angle_dot + 0.05 * speed_dot
+        bars.append(angle_dot)
+    assert numbers(said.splitlines()[-2])[1:] == pytest.approx(bars, rel=1e-4)
+    for bar in bars:
+        assert f"∂ {bar:.5g}" in texts("pendulum")

@@ -13,8 +13,9 @@ ROOT = Path(wengert.__file__).parent
 FLOORS = (
     ("errors", "_version"),
     ("_straight",),
-    ("_jit",),
+    ("_jit", "_figure"),
     ("shapes", "tree", "threads"),
+    ("names",),
     ("ops.spec",),
     ("ops.table",),
     ("ops.vecmath",),
@@ -42,20 +43,20 @@ FLOORS = (
     ),
     ("loops.scan",),
     ("loops",),
-    ("hot",),
+    ("draw", "hot"),
     ("function",),
     ("flow",),
     ("check",),
     ("__init__",),
-    ("nn", "optim", "tasks"),
-    ("train",),
+    ("nn", "optim", "tasks", "plots"),
+    ("train", "show"),
     ("cli",),
     ("__main__",),
 )
 LEVEL = {name: level for level, row in enumerate(FLOORS) for name in row}
-ROOMS = {"ops", "plan", "vm", "record", "transform", "loops", "check", "nn", "optim", "train", "tasks", "cli"}
+ROOMS = {"ops", "plan", "vm", "record", "transform", "loops", "draw", "check", "nn", "optim", "train", "tasks", "cli"}
 """Packages, or files that may become packages, whose parts on one floor may use each other."""
-USERS = ("nn", "optim", "tasks", "train", "cli", "__main__")
+USERS = ("nn", "optim", "tasks", "plots", "train", "show", "cli", "__main__")
 """Rooms that use the library as everybody does: by its public names."""
 
 
@@ -152,7 +153,7 @@ def test_imports_inside_functions_go_down():
 @pytest.mark.parametrize(
     ("library", "doors"),
     # nn registers its modules as users register their own containers
-    [("numba", {"_jit"}), ("llvmlite", {"_jit"}), ("optree", {"tree", "nn.module"})],
+    [("numba", {"_jit"}), ("llvmlite", {"_jit"}), ("optree", {"tree", "nn.module"}), ("matplotlib", {"_figure"})],
 )
 def test_doors(library, doors):
     assert {n for n, p in FILES.items() if any(m.partition(".")[0] == library for m, *_ in imports(p))} == doors
@@ -163,7 +164,9 @@ def test_upper_rooms_use_public_names_only():
         if room(name) in USERS:
             below = {(to, what) for m, what, *_ in imports(path) if (to := target(m, what)) and room(to) not in USERS}
             inner = {
-                f"{to}.{what}" for to, what in below if to not in ("__init__", "_version", "errors", "tree", "check")
+                f"{to}.{what}"
+                for to, what in below
+                if to not in ("__init__", "_version", "errors", "tree", "check", "_figure")
             }
             assert {n.rpartition(".")[2] for n in inner} <= set(wengert.__all__), name
 

@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from wengert import tasks, train
+from wengert import show, tasks, train
 from wengert._version import VERSION
 
 DEFAULTS = train.Settings()
@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     add("--seed", type=_number(int, 0), default=DEFAULTS.seed, help="of weights and sequences")
     add("--dtype", choices=["float32", "float64"], default=DEFAULTS.dtype, help="of weights and sequences")
     add("--quiet", action="store_true", help="print the result alone")
+    show.add_command(commands)
     return top
 
 
@@ -117,7 +118,8 @@ def _train(options: argparse.Namespace) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the `wengert` command."""
     try:
-        return _train(parser().parse_args(argv))
+        options = parser().parse_args(argv)
+        return int(options.run(options)) if "run" in options else _train(options)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130

@@ -79,6 +79,10 @@ class OptionError(WengertError, ValueError):
     """An option has a value that it cannot have."""
 
 
+class MissingLibraryError(WengertError, ImportError):
+    """A library that only some of wengert needs is not installed."""
+
+
 class KernelError(WengertError, RuntimeError):
     """A kernel could not be compiled or loaded."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from operator import is_
+from os import PathLike
+from pathlib import Path
 from types import MethodType
 from typing import Any
 
@@ -13,6 +15,7 @@ import numpy as np
 from wengert import tree
 from wengert.errors import DTypeError, TapeError, at_user
 from wengert.hot import calls_until_hot, compile_regions
+from wengert.names import argument_names, array_names
 from wengert.ops.guard import GUARD
 from wengert.plan.lower import lower
 from wengert.plan.packets import Program
@@ -229,19 +232,19 @@ class RecordedTape(Tape):
             base.subtapes, base.name,
         )  # fmt: skip
         self.structure = structure
+        self.example = [recorder.values[s] for s in base.inputs]
+        """The inputs that the tape was recorded with."""
+        self.names: dict[int, str] = {}
+        """What the function calls slots: its arguments, and arrays that it captures."""
+        self.results: dict[int, str] = {}
+        """Where in the function's result slots are, as Python would write it."""
+        for slot, path in zip(base.outputs, tree.paths(out), strict=True):
+            self.results[slot] = f"{self.results[slot]}, {path}" if slot in self.results else path
         self._program: Program | None = None
 
     def __call__(self, *args: Any) -> Any:
         """Replay forward at other values of the same structure, shapes and dtypes."""
-        leaves, structure = tree.flatten(args)
-        if structure != self.structure:
-            raise TapeError(at_user(f"the tape was recorded with arguments {self.structure}, not {structure}"))
-        for slot, x in zip(self.inputs, leaves, strict=True):
-            found, wanted = np.asarray(x), self.avals[slot]
-            if found.shape != wanted.shape or not np.can_cast(found.dtype, wanted.dtype, "same_kind"):
-                raise TapeError(
-                    at_user(f"the tape was recorded with {wanted} here, not {found.dtype}{list(found.shape)}")
-                )
+        leaves = self._leaves(args)
         if self._program is None:
             self._program = lower(self)
         workspace = Workspace(self._program)
@@ -260,6 +263,76 @@ class RecordedTape(Tape):
         del alive
         return tree.unflatten(self.out_structure, results)
 
+    def _leaves(self, args: tuple[Any, ...]) -> list[Any]:
+        """The arguments' leaves, which must have the structure, shapes and dtypes of those recorded with."""
+        leaves, structure = tree.flatten(args)
+        if structure != self.structure:
+            raise TapeError(at_user(f"the tape was recorded with arguments {self.structure}, not {structure}"))
+        for slot, x in zip(self.inputs, leaves, strict=True):
+            found, wanted = np.asarray(x), self.avals[slot]
+            if found.shape != wanted.shape or not np.can_cast(found.dtype, wanted.dtype, "same_kind"):
+                raise TapeError(
+                    at_user(f"the tape was recorded with {wanted} here, not {found.dtype}{list(found.shape)}")
+                )
+        return leaves
+
+    def draw(
+        self, path: str | PathLike[str], *args: Any, values: bool = True, adjoints: bool = True, of: int | None = None
+    ) -> Path:
+        """Draw the tape as a graph: ops, shapes, the user's lines, values, and adjoints in red.
+
+        Up to about 100 boxes every instruction is one. Above that, parts that repeat (a Python loop) become one box
+        with a single pass inside, chains of elementwise instructions one box, and so on until it can be read. A
+        `scan` is a box with its step inside. Constants that are numbers stand in the box that reads them; what the
+        result does not depend on is left out. In a browser, the pointer on a box shows its whole line.
+
+        Parameters
+        ----------
+        path
+            Where to write: `.svg` needs nothing installed, `.png` and `.pdf` need matplotlib.
+        *args
+            The arguments at which to show values and adjoints, those that it was recorded with if there are none.
+        values, adjoints
+            Whether to show them: numbers as they are, arrays by mean and range.
+        of
+            The number of the output whose derivatives the adjoints are: one that is a single float. None: the only
+            one that is.
+
+        Returns
+        -------
+        Path
+            Where the picture is.
+
+        Raises
+        ------
+        OptionError
+            If the path's ending is another one, or output `of` is not one float.
+        TapeError
+            If the arguments do not fit, or the function would take another branch with them.
+        MissingLibraryError
+            If the format needs matplotlib and it is not installed.
+
+        Notes
+        -----
+        Values and adjoints are those of the naive replay in NumPy, op by op.
+
+        Examples
+        --------
+        >>> import numpy as np, tempfile, wengert
+        >>> tape = wengert.record(lambda x: np.sin(x) * x, 1.3)
+        >>> path = tape.draw(tempfile.mkdtemp() + "/tape.svg")
+        >>> path.read_text().startswith("<svg")
+        True
+        """
+        from wengert.draw import Facts, draw
+
+        inputs = self.example
+        if args:
+            inputs = self._leaves(args)
+            self(*args)  # refuses where another branch would be taken
+        facts = Facts(self, inputs, values=values, adjoints=adjoints, of=of, names=self.names, results=self.results)
+        return draw(self, path, facts)
+
 
 def record(f: Function, *args: Any) -> RecordedTape:
     """Record one call of `f` and return the tape: to print, to verify, to replay.
@@ -274,7 +347,8 @@ def record(f: Function, *args: Any) -> RecordedTape:
     Returns
     -------
     Tape
-        `print(tape)` shows it, `tape.verify()` checks it, `tape(*args)` replays it forward.
+        `print(tape)` shows it, `tape.verify()` checks it, `tape(*args)` replays it forward, `tape.draw("f.svg")`
+        draws it.
 
     Examples
     --------
@@ -289,4 +363,8 @@ def record(f: Function, *args: Any) -> RecordedTape:
     recorder = Recorder(name=getattr(f, "__name__", ""), guarded=True)
     with recording(recorder):
         traced = [recorder.argument(x) for x in leaves]
-        return RecordedTape(recorder, structure, f(*tree.unflatten(structure, traced)))
+        tape = RecordedTape(recorder, structure, f(*tree.unflatten(structure, traced)))
+    tape.names |= zip(tape.inputs, argument_names(f, args), strict=True)
+    captured = array_names(f, [c.array for c in tape.captured])
+    tape.names |= {c.slot: name for c, name in zip(tape.captured, captured, strict=True) if name}
+    return tape

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import wengert
+from wengert import plots
 
 
 @dataclass(frozen=True)
@@ -30,23 +31,9 @@ class Flow:
 
     def plot(self, path: str | Path, labels: Any = None) -> Path:
         """Draw all norms over time, on a logarithmic scale. Needs matplotlib (`pip install 'wengert[plot]'`)."""
-        try:
-            from matplotlib.backends.backend_agg import FigureCanvasAgg
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise ImportError("pictures need matplotlib: pip install 'wengert[plot]'") from error
-        figure = Figure(figsize=(7, 4), layout="constrained")
-        FigureCanvasAgg(figure)
-        axes = figure.add_subplot()
         curves = [norms for scan in self.norms for norms in scan]
         names = labels or [f"scan {k}, leaf {j}" for k, scan in enumerate(self.norms) for j in range(len(scan))]
-        for norms, name in zip(curves, names, strict=True):
-            axes.semilogy(np.arange(1, len(norms) + 1), np.where(norms > 0, norms, np.nan), label=name)
-        axes.set(xlabel="step t", ylabel="norm of the adjoint of the carry", title="Gradient flow through time")
-        axes.grid(alpha=0.3)
-        axes.legend()
-        figure.savefig(path)
-        return Path(path)
+        return plots.gradient_flow(dict(zip(names, curves, strict=True)), path=path)
 
 
 def gradient_flow(loss: Any, *args: Any, argnums: int | tuple[int, ...] = 0) -> Flow:
