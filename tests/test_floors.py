@@ -21,6 +21,7 @@ FLOORS = (
     ("ops.elementwise",),
     ("ops",),
     ("tape",),
+    ("tapefile",),
     ("plan",),
     ("vm",),
     ("record.state",),

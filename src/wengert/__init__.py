@@ -7,7 +7,7 @@ from wengert.flow import gradient_flow
 from wengert.function import jit
 from wengert.loops.memory import Binomial
 from wengert.loops.scan import scan
-from wengert.recorded import record
+from wengert.recorded import load, record
 from wengert.threads import num_threads, set_num_threads
 from wengert.transform.grad import grad, value_and_grad
 
@@ -18,6 +18,7 @@ __all__ = [
     "grad",
     "gradient_flow",
     "jit",
+    "load",
     "num_threads",
     "record",
     "scan",

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from wengert import tree
+from wengert import tapefile, tree
 from wengert.errors import TapeError, at_user
 from wengert.plan.lower import lower
 from wengert.plan.packets import Program
 from wengert.record.recorder import Recorder
 from wengert.record.session import recording
 from wengert.tape import Tape
-from wengert.vm.replay import GuardMissed, Workspace
+from wengert.vm.replay import GuardMissed, run_once
 
 
 class RecordedTape(Tape):
     """A tape that remembers the structure of its function's arguments and result, and can be called."""
 
-    def __init__(self, recorder: Recorder, structure: Any, out: Any) -> None:
-        leaves, self.out_structure = tree.flatten(out)
-        outputs = [recorder.slot(x) for x in leaves]
-        base = recorder.tape(outputs)
+    def __init__(self, base: Tape, structure: tree.Structure, out_structure: tree.Structure) -> None:
         super().__init__(
             base.instructions, base.avals, base.inputs, base.outputs, base.consts, base.captured, base.lines,
             base.subtapes, base.name,
         )  # fmt: skip
-        self.structure = structure
+        self.structure, self.out_structure = structure, out_structure
         self._program: Program | None = None
 
     def __call__(self, *args: Any) -> Any:
@@ -44,12 +42,9 @@ class RecordedTape(Tape):
                 )
         if self._program is None:
             self._program = lower(self)
-        workspace = Workspace(self._program)
-        for port, const in zip(self._program.consts, self.consts, strict=True):
-            workspace.bind(port, const.value)
-        alive = [workspace.bind(p, c.array) for p, c in zip(self._program.captured, self.captured, strict=True)]
+        consts, arrays = [c.value for c in self.consts], [c.array for c in self.captured]
         try:
-            results = workspace.replay(leaves)
+            results = run_once(self._program, leaves, consts, arrays)
         except GuardMissed:
             raise TapeError(
                 at_user(
@@ -57,8 +52,24 @@ class RecordedTape(Tape):
                     "record it again, or use jit, which does so by itself"
                 )
             ) from None
-        del alive
         return tree.unflatten(self.out_structure, results)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the tape to a file that `wengert.load` reads without the source of the function, and without pickle.
+
+        Captured arrays are saved with the values that they have now.
+
+        Parameters
+        ----------
+        path
+            Where to; usually `something.npz`. An existing file is replaced only when the new one is complete.
+
+        Raises
+        ------
+        TapeError
+            If arguments or result are in containers other than dicts, lists and tuples.
+        """
+        tapefile.save(path, self, self.structure, self.out_structure)
 
 
 def record(f: Callable[..., Any], *args: Any) -> RecordedTape:
@@ -74,7 +85,8 @@ def record(f: Callable[..., Any], *args: Any) -> RecordedTape:
     Returns
     -------
     Tape
-        `print(tape)` shows it, `tape.verify()` checks it, `tape(*args)` replays it forward.
+        `print(tape)` shows it, `tape.verify()` checks it, `tape(*args)` replays it forward,
+        `tape.save(path)` writes it to a file.
 
     Examples
     --------
@@ -89,4 +101,39 @@ def record(f: Callable[..., Any], *args: Any) -> RecordedTape:
     recorder = Recorder(name=getattr(f, "__name__", ""), guarded=True)
     with recording(recorder):
         traced = [recorder.argument(x) for x in leaves]
-        return RecordedTape(recorder, structure, f(*tree.unflatten(structure, traced)))
+        results, out_structure = tree.flatten(f(*tree.unflatten(structure, traced)))
+        return RecordedTape(recorder.tape([recorder.slot(x) for x in results]), structure, out_structure)
+
+
+def load(path: str | os.PathLike[str]) -> RecordedTape:
+    """Read a tape that was saved with `tape.save(path)`.
+
+    On the same machine it gives the same results to the bit. The file is checked before anything of it is used, and
+    nothing in it is executed but wengert's own ops. Captured arrays belong to the loaded tape.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    Tape
+        To print, to verify, to call, as from `record`.
+
+    Raises
+    ------
+    TapeError
+        If the file is damaged, is no tape, or was written by a newer version.
+    FileNotFoundError
+        If there is no such file.
+
+    Examples
+    --------
+    >>> import numpy as np, os, tempfile, wengert
+    >>> path = os.path.join(tempfile.mkdtemp(), "slope.npz")
+    >>> wengert.record(wengert.grad(lambda x: np.sum(x ** 3)), np.ones(2)).save(path)
+    >>> wengert.load(path)(np.array([1.0, 2.0])).tolist()
+    [3.0, 12.0]
+    """
+    return RecordedTape(*tapefile.load(path))
