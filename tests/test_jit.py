@@ -10,7 +10,7 @@ import numpy as np
 import optree
 import pytest
 
-from wengert import _jit, errors, grad, jit, value_and_grad
+from wengert import RecordingWarning, _jit, errors, grad, jit, value_and_grad
 
 X = np.array([0.5, -1.5, 2.5])
 Point = namedtuple("Point", "x y")
@@ -206,8 +206,13 @@ def test_many_branches_of_nested_conditions():
 
 def test_more_branches_than_are_kept():
     f = jit(lambda x: x * int(x))
+    for k in range(15):
+        assert f(k + 0.5) == (k + 0.5) * k
+    with pytest.warns(RecordingWarning, match=r"(?s)16 times in 16 calls.*lambda x: x \* int\(x\)"):
+        f(15.5)
     for k in [*range(100), *range(100)]:
         assert f(k + 0.5) == (k + 0.5) * k
+    assert f.cache_info().variants == 64
 
 
 def test_loops_with_different_trip_counts():

@@ -2,19 +2,23 @@
 
 from wengert import tree
 from wengert._version import VERSION
+from wengert.errors import RecordingWarning
 from wengert.flow import gradient_flow
-from wengert.function import jit, record
+from wengert.function import jit
 from wengert.loops.memory import Binomial
 from wengert.loops.scan import scan
+from wengert.recorded import load, record
 from wengert.threads import num_threads, set_num_threads
 from wengert.transform.grad import grad, value_and_grad
 
 __version__ = VERSION
 __all__ = [
     "Binomial",
+    "RecordingWarning",
     "grad",
     "gradient_flow",
     "jit",
+    "load",
     "num_threads",
     "record",
     "scan",

@@ -87,6 +87,10 @@ class KernelError(WengertError, RuntimeError):
     """A kernel could not be compiled or loaded."""
 
 
+class RecordingWarning(RuntimeWarning):
+    """A jitted function is recorded again and again, or does not follow something that it has captured."""
+
+
 def here() -> Where | None:
     """The user's place in the program right now: the innermost frame that is not of this package.
 

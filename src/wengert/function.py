@@ -1,21 +1,22 @@
-"""`jit` and `record`: from a call's signature to a program, and the calls. Knows no op and no derivative."""
+"""`jit`: from a call's signature to a recording, and the calls. Knows no op and no derivative."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from operator import is_
-from os import PathLike
-from pathlib import Path
 from types import MethodType
 from typing import Any
 
 import numpy as np
 
 from wengert import tree
-from wengert.errors import DTypeError, TapeError, at_user
+from wengert.branches import Branches, Check
+from wengert.captures import Watch
+from wengert.errors import OptionError, Where
+from wengert.history import CacheInfo, History, warn
 from wengert.hot import calls_until_hot, compile_regions
-from wengert.names import argument_names, array_names
 from wengert.ops.guard import GUARD
 from wengert.plan.lower import lower
 from wengert.plan.packets import Program
@@ -23,31 +24,64 @@ from wengert.record.recorder import Recorder
 from wengert.record.session import recording
 from wengert.record.state import thread
 from wengert.record.tracer import Tracer
+from wengert.signature import SCALARS, Route, Static, Statics, is_number, leaf_key
 from wengert.tape import Tape
 from wengert.vm.replay import GuardMissed, Workspace, run_once
 
 Function = Callable[..., Any]
-_MOST_VARIANTS = 64
+_ROUTES = 8
+"""Signatures that are tried before the structure of the arguments is worked out."""
+_WATCHED, _EVERY = 64, 63
+"""Captured values are looked at in so many calls, and then in one of 64: that costs nothing."""
 
 
-def jit(f: Function) -> Function:
+def jit(
+    f: Function,
+    *,
+    static_argnums: int | Sequence[int] = (),
+    static_argnames: str | Iterable[str] = (),
+    check_captured: bool = True,
+    max_variants: int = 64,
+) -> Function:
     """Record `f` once per signature and replay it afterwards.
 
     A signature is the structure of the arguments and the shape and dtype of every leaf. Python floats and
     ints are inputs; strings, bools and other hashable leaves are part of the signature. Where Python itself
-    looks at a value (`if x > 0`), the replay checks that the value is the same, and records the function
-    anew for the other branch if it is not. Arrays that `f` captures are read at every call; Python scalars
-    that it captures are constants, as in JAX.
+    looks at a value (`if x > 0`, `int(n)`, a list's index), the replay checks that the value is the same, and goes
+    on with the recording of the branch that this value asks for, or records it. Arrays that `f` captures are read
+    at every call; Python scalars that it captures are constants, as in JAX.
 
     Parameters
     ----------
     f
         A function of NumPy arrays, numbers and pytrees of them. It must have no side effects.
+    static_argnums, static_argnames
+        Arguments, by position or by name, that are no inputs but part of the signature: `f` sees them as they are,
+        and is recorded anew for every other value. They must be hashable.
+    check_captured
+        Whether to warn, once, when a number that `f` captures has changed since `f` was recorded, or a name that
+        stands for an array stands for another one: replays do not follow.
+    max_variants
+        How many recordings to keep; the one that was not used for longest goes first.
 
     Returns
     -------
     callable
-        With the arguments and results of `f`. Results are fresh arrays. Safe to call from many threads.
+        With the arguments and results of `f`. Results are fresh arrays. Safe to call from many threads. It has two
+        methods: `cache_info()`, the numbers of recordings, of calls that needed none, and the lines where values
+        decided; and `clear_cache()`.
+
+    Raises
+    ------
+    ValueError
+        If a static argument does not exist.
+    OptionError
+        If `max_variants` is less than 1.
+
+    Warns
+    -----
+    RecordingWarning
+        If nearly every call needs a new recording, with the line that causes it; see also `check_captured`.
 
     Examples
     --------
@@ -55,8 +89,18 @@ def jit(f: Function) -> Function:
     >>> step = wengert.jit(lambda w: w - 0.1 * wengert.grad(lambda w: np.sum(w ** 2))(w))
     >>> step(np.array([1.0, 2.0])).tolist()
     [0.8, 1.6]
+    >>> power = wengert.jit(lambda x, n: x if n == 0 else x * x ** (n - 1), static_argnums=1)
+    >>> float(power(2.0, 3)), float(power(2.0, 3)), float(power(2.0, 0))
+    (8.0, 8.0, 2.0)
+    >>> power.cache_info().recordings
+    2
     """
-    return functools.update_wrapper(Jitted(f), f, updated=())
+    if max_variants < 1:
+        raise OptionError(f"max_variants must be at least 1, not {max_variants}")
+    statics = None
+    if static_argnums != () or static_argnames != ():
+        statics = Statics(f, static_argnums, static_argnames)
+    return functools.update_wrapper(Jitted(f, statics, check_captured, max_variants), f, updated=())
 
 
 class _Variant:
@@ -75,6 +119,9 @@ class _Variant:
         self.tape = tape
         self.pool: list[tuple[Workspace, list[Any]]] = []
         self.calls, self.hot = 0, calls_until_hot(tape)
+        self.checks, self.depth_of = _checks(tape)
+        self.path: list[Any] = []
+        self.used = 0
 
     def _workspace(self) -> tuple[Workspace, list[Any]]:
         workspace, tape, program = Workspace(self.program), self.tape, self.program
@@ -86,7 +133,7 @@ class _Variant:
                 moving.append((port, captured.array))
         return workspace, moving
 
-    def __call__(self, values: list[Any]) -> Any:
+    def __call__(self, values: Sequence[Any]) -> Any:
         try:
             pair = self.pool.pop()
         except IndexError:
@@ -95,20 +142,25 @@ class _Variant:
         alive = [workspace.bind(port, array) for port, array in moving] if moving else None
         try:
             found = workspace.replay(values)
-        finally:
-            if workspace.program is self.program:
-                self.pool.append(pair)
+        except GuardMissed:
+            self._give_back(pair)
+            raise  # whatever else happens, an interrupt among it, the workspace is not used again
+        self._give_back(pair)
         self.calls += 1
         if self.calls == self.hot:
             compile_regions(self.tape, self._better)
         del alive
         return self._assembled(found)
 
+    def _give_back(self, pair: tuple[Workspace, list[Any]]) -> None:
+        if pair[0].program is self.program:
+            self.pool.append(pair)
+
     def _better(self, program: Program) -> None:
         """Go on with another program for the same tape."""
         self.program, self.pool = program, []
 
-    def unguarded(self, values: list[Any]) -> Any:
+    def unguarded(self, values: Sequence[Any]) -> Any:
         """The recorded path, whatever the guards say: right for the values that it was recorded with.
 
         A product may round otherwise in the whole program than in the piece that gave Python its value.
@@ -128,19 +180,36 @@ class _Variant:
             return tuple(found)
         if self.single:
             return found[0]
+        if len(found) == len(self.leaves):
+            return tree.unflatten(self.structure, found)
         leaves = self.leaves.copy()
         for k, x in zip(self.traced, found, strict=True):
             leaves[k] = x
         return tree.unflatten(self.structure, leaves)
 
 
-class Jitted:
-    """A function recorded once per signature; see `jit`."""
+def _checks(tape: Tape) -> tuple[list[Check], dict[int, int]]:
+    """The guards of a tape, and the place among them of an instruction that is one."""
+    consts = {c.slot: c.value for c in tape.consts}
+    spots = [k for k, (op, *_) in enumerate(tape.instructions) if op is GUARD]
+    checks = []
+    for k in spots:
+        slot, wanted = tape.instructions[k][2]
+        value = np.asarray(consts[wanted], tape.avals[wanted].dtype).tobytes()
+        checks.append(Check((k, slot), value, tape.lines[k]))
+    return checks, {k: depth for depth, k in enumerate(spots)}
 
-    def __init__(self, f: Function) -> None:
+
+class Jitted:
+    """A function recorded once per signature and branch; see `jit`."""
+
+    def __init__(
+        self, f: Function, statics: Statics | None = None, check_captured: bool = True, max_variants: int = 64
+    ) -> None:
         self.f = f
-        self._variants: dict[Any, list[_Variant]] = {}
-        self._plain: dict[Any, list[_Variant]] = {}
+        self._statics, self._check_captured, self._most = statics, check_captured, max_variants
+        self._lock = threading.Lock()
+        self.clear_cache()
 
     def __repr__(self) -> str:
         return f"<wengert.jit of {self.f!r}>"
@@ -148,223 +217,146 @@ class Jitted:
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else MethodType(self, instance)
 
+    def clear_cache(self) -> None:
+        """Forget all recordings, and what `cache_info` counts."""
+        with self._lock:
+            self._table: dict[Any, Branches] = {}
+            self._routes: list[Route] = []
+            self._kept: dict[_Variant, Branches] = {}
+            self._watch = Watch(self.f) if self._check_captured else None
+            self._history = History(repr(self), self._most)
+            self._tick = 0
+
+    def cache_info(self) -> CacheInfo:
+        """What has been recorded; prints as a few lines."""
+        with self._lock:
+            guards = [c.where for variant in self._kept for c in variant.checks]
+            return self._history.info(len(self._kept), self._tick, guards)
+
+    # --- calls ---------------------------------------------------------------------------------------
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if thread.active is not None:
             return self.f(*args, **kwargs)
+        if self._statics is not None:
+            args, kwargs = self._statics.marked(args, kwargs)
         if not kwargs:
-            sig = []
+            sig: list[Any] = []
             for x in args:
                 kind = type(x)
-                if kind is np.ndarray:
+                if kind is np.ndarray or kind in SCALARS:
                     sig.append((x.dtype, x.shape))
-                elif kind is float:
-                    sig.append(float)  # type: ignore[arg-type]
+                elif kind is float or kind is int:
+                    sig.append(kind)
                 else:
                     break
             else:
-                return self._call(self._plain, tuple(sig), args, kwargs, args, None)
-        leaves, structure = tree.flatten((args, kwargs))
-        numbers = [x for x in leaves if _is_number(x)]
-        key = (structure, *map(_signature, leaves))
-        return self._call(self._variants, key, args, kwargs, numbers, (leaves, structure))
+                key = tuple(sig)
+                branches = self._table.get(key)
+                return self._answer(Branches(key) if branches is None else branches, args, args, kwargs)
+        for k, route in enumerate(self._routes):
+            values = route.values(args, kwargs)
+            if values is not None:
+                if k:
+                    self._first(route)
+                return self._answer(route.branches, values, args, kwargs)
+        return self._by_structure(args, kwargs)
 
-    def _call(self, table: Any, key: Any, args: Any, kwargs: Any, values: Any, flat: Any) -> Any:
-        variants = table.get(key)
-        if variants is None:
-            variants = table[key] = []
-        for k, variant in enumerate(variants):
+    def _by_structure(self, args: Any, kwargs: Any) -> Any:
+        leaves, structure = tree.flatten((args, kwargs))
+        key = (structure, *map(leaf_key, leaves))
+        branches = self._table.get(key)
+        if branches is None:
+            branches = Branches(key)
+        route = Route(args, kwargs, leaves, branches)
+        if route.usable:
+            self._first(route)
+        return self._answer(branches, [x for x in leaves if is_number(x)], args, kwargs)
+
+    def _first(self, route: Route) -> None:
+        """Let a route be tried first; the list is replaced, since other threads may be reading it."""
+        others = [r for r in self._routes if r is not route and r.branches is not route.branches]
+        self._routes = [route, *others[: _ROUTES - 1]]
+
+    def _answer(self, branches: Branches, values: Sequence[Any], args: Any, kwargs: Any) -> Any:
+        """The result of the recording that the values ask for."""
+        self._tick = tick = self._tick + 1
+        if self._watch is not None and (tick < _WATCHED or not tick & _EVERY):
+            self._look_around(self._watch)
+        variant = branches.current
+        shared = -1
+        where: Where | None = None
+        while variant is not None:
             try:
                 found = variant(values)
-            except GuardMissed:
+            except GuardMissed as miss:
+                depth = variant.depth_of[miss.position]
+                where = variant.checks[depth].where
+                self._history.misses[where] += 1
+                shared = depth if shared < 0 else shared
+                variant = branches.sibling(variant, depth, miss.seen)
                 continue
-            if k:  # the branch taken last is tried first
-                variants.insert(0, variants.pop(k))
+            variant.used = tick
+            if shared >= 0:
+                branches.use(variant, shared)
             return found
-        leaves, structure = flat if flat is not None else tree.flatten((args, kwargs))
-        variant = self._record(leaves, structure)
-        variants.insert(0, variant)
-        del variants[_MOST_VARIANTS:]
+        variant = self._recorded(branches, where, args, kwargs)
         try:
             return variant(values)
         except GuardMissed:
             return variant.unguarded(values)
 
-    def _record(self, leaves: list[Any], structure: Any) -> _Variant:
+    # --- recordings ----------------------------------------------------------------------------------
+
+    def _recorded(self, branches: Branches, where: Where | None, args: Any, kwargs: Any) -> _Variant:
+        """A new recording, in its place."""
+        with self._lock:
+            self._history.recorded(self._tick, where)
+        watch = self._watch
+        reads = watch.before() if watch is not None else []
+        variant = self._record(args, kwargs)
+        if watch is not None:
+            watch.after(reads)
+        with self._lock:
+            variant.used = self._tick
+            for gone in branches.insert(variant):
+                self._kept.pop(gone, None)
+            self._kept[variant] = self._table[branches.key] = branches
+            if len(self._kept) > self._most:
+                self._evict(min((v for v in self._kept if v is not variant), key=lambda v: v.used))
+        return variant
+
+    def _record(self, args: Any, kwargs: Any) -> _Variant:
+        leaves, structure = tree.flatten((args, kwargs))
         recorder = Recorder(name=getattr(self.f, "__name__", ""), guarded=True)
         with recording(recorder):
-            traced = [recorder.argument(x) if _is_number(x) else x for x in leaves]
+            traced = [recorder.argument(x) if is_number(x) else x.value if type(x) is Static else x for x in leaves]
             args, kwargs = tree.unflatten(structure, traced)
-            out = self.f(*args, **kwargs)
-            return _Variant(recorder, out)
+            return _Variant(recorder, self.f(*args, **kwargs))
 
+    def _evict(self, variant: _Variant) -> None:
+        branches = self._kept.pop(variant)
+        branches.remove(variant)
+        if branches.root is None and self._table.get(branches.key) is branches:
+            del self._table[branches.key]
 
-def _is_number(x: Any) -> bool:
-    return isinstance(x, np.ndarray | np.generic | float | int | complex) and not isinstance(x, bool)
-
-
-def _signature(x: Any) -> Any:
-    kind = type(x)
-    if kind is np.ndarray or isinstance(x, np.ndarray | np.generic):
-        return (x.dtype, x.shape)
-    if kind is float or kind is int or kind is complex:
-        return kind
-    try:
-        hash(x)
-    except TypeError:
-        raise DTypeError(
-            at_user(
-                f"an argument of a jitted function is a {kind.__name__}: neither a number or array, nor a container "
-                "that optree knows, nor hashable. Register its class as a pytree, or capture it in a closure"
+    def _look_around(self, watch: Watch) -> None:
+        changed = watch.changed()
+        if changed:
+            self._watch = None
+            warn(
+                f"{self!r} was recorded with a captured value that has changed since: {changed}. Replays go on with "
+                "what was recorded. Pass it as an argument, or keep it in an array that is changed in place; "
+                "check_captured=False silences this"
             )
-        ) from None
-    return (kind, x)
 
+    # --- copies --------------------------------------------------------------------------------------
 
-class RecordedTape(Tape):
-    """A tape that remembers the structure of its function's arguments and result, and can be called."""
-
-    def __init__(self, recorder: Recorder, structure: Any, out: Any) -> None:
-        leaves, self.out_structure = tree.flatten(out)
-        outputs = [recorder.slot(x) for x in leaves]
-        base = recorder.tape(outputs)
-        super().__init__(
-            base.instructions, base.avals, base.inputs, base.outputs, base.consts, base.captured, base.lines,
-            base.subtapes, base.name,
-        )  # fmt: skip
-        self.structure = structure
-        self.example = [recorder.values[s] for s in base.inputs]
-        """The inputs that the tape was recorded with."""
-        self.names: dict[int, str] = {}
-        """What the function calls slots: its arguments, and arrays that it captures."""
-        self.results: dict[int, str] = {}
-        """Where in the function's result slots are, as Python would write it."""
-        for slot, path in zip(base.outputs, tree.paths(out), strict=True):
-            self.results[slot] = f"{self.results[slot]}, {path}" if slot in self.results else path
-        self._program: Program | None = None
-
-    def __call__(self, *args: Any) -> Any:
-        """Replay forward at other values of the same structure, shapes and dtypes."""
-        leaves = self._leaves(args)
-        if self._program is None:
-            self._program = lower(self)
-        workspace = Workspace(self._program)
-        for port, const in zip(self._program.consts, self.consts, strict=True):
-            workspace.bind(port, const.value)
-        alive = [workspace.bind(p, c.array) for p, c in zip(self._program.captured, self.captured, strict=True)]
-        try:
-            results = workspace.replay(leaves)
-        except GuardMissed:
-            raise TapeError(
-                at_user(
-                    "at these values the function would take another branch than the one on the tape; "
-                    "record it again, or use jit, which does so by itself"
-                )
-            ) from None
-        del alive
-        return tree.unflatten(self.out_structure, results)
-
-    def _leaves(self, args: tuple[Any, ...]) -> list[Any]:
-        """The arguments' leaves, which must have the structure, shapes and dtypes of those recorded with."""
-        leaves, structure = tree.flatten(args)
-        if structure != self.structure:
-            raise TapeError(at_user(f"the tape was recorded with arguments {self.structure}, not {structure}"))
-        for slot, x in zip(self.inputs, leaves, strict=True):
-            found, wanted = np.asarray(x), self.avals[slot]
-            if found.shape != wanted.shape or not np.can_cast(found.dtype, wanted.dtype, "same_kind"):
-                raise TapeError(
-                    at_user(f"the tape was recorded with {wanted} here, not {found.dtype}{list(found.shape)}")
-                )
-        return leaves
-
-    def draw(
-        self, path: str | PathLike[str], *args: Any, values: bool = True, adjoints: bool = True, of: int | None = None
-    ) -> Path:
-        """Draw the tape as a graph: ops, shapes, the user's lines, values, and adjoints in red.
-
-        Up to about 100 boxes every instruction is one. Above that, parts that repeat (a Python loop) become one box
-        with a single pass inside, chains of elementwise instructions one box, and so on until it can be read. A
-        `scan` is a box with its step inside. Constants that are numbers stand in the box that reads them; what the
-        result does not depend on is left out. In a browser, the pointer on a box shows its whole line.
-
-        Parameters
-        ----------
-        path
-            Where to write: `.svg` needs nothing installed, `.png` and `.pdf` need matplotlib.
-        *args
-            The arguments at which to show values and adjoints, those that it was recorded with if there are none.
-        values, adjoints
-            Whether to show them: numbers as they are, arrays by mean and range.
-        of
-            The number of the output whose derivatives the adjoints are: one that is a single float. None: the only
-            one that is.
-
-        Returns
-        -------
-        Path
-            Where the picture is.
-
-        Raises
-        ------
-        OptionError
-            If the path's ending is another one, or output `of` is not one float.
-        TapeError
-            If the arguments do not fit, or the function would take another branch with them.
-        MissingLibraryError
-            If the format needs matplotlib and it is not installed.
-
-        Notes
-        -----
-        Values and adjoints are those of the naive replay in NumPy, op by op.
-
-        Examples
-        --------
-        >>> import numpy as np, tempfile, wengert
-        >>> tape = wengert.record(lambda x: np.sin(x) * x, 1.3)
-        >>> path = tape.draw(tempfile.mkdtemp() + "/tape.svg")
-        >>> path.read_text().startswith("<svg")
-        True
-        """
-        from wengert.draw import Facts, draw
-
-        inputs = self.example
-        if args:
-            inputs = self._leaves(args)
-            self(*args)  # refuses where another branch would be taken
-        facts = Facts(self, inputs, values=values, adjoints=adjoints, of=of, names=self.names, results=self.results)
-        return draw(self, path, facts)
-
-
-def record(f: Function, *args: Any) -> RecordedTape:
-    """Record one call of `f` and return the tape: to print, to verify, to replay.
-
-    Parameters
-    ----------
-    f
-        A function of NumPy arrays, numbers and pytrees of them.
-    *args
-        Example arguments; their values matter only where Python looks at them.
-
-    Returns
-    -------
-    Tape
-        `print(tape)` shows it, `tape.verify()` checks it, `tape(*args)` replays it forward, `tape.draw("f.svg")`
-        draws it.
-
-    Examples
-    --------
-    >>> import numpy as np, wengert
-    >>> tape = wengert.record(lambda x, y: np.sin(x) * y, 1.0, 2.0)
-    >>> [op.name for op, *_ in tape.instructions]
-    ['sin', 'mul']
-    >>> float(tape(0.0, 3.0))
-    0.0
-    """
-    leaves, structure = tree.flatten(args)
-    recorder = Recorder(name=getattr(f, "__name__", ""), guarded=True)
-    with recording(recorder):
-        traced = [recorder.argument(x) for x in leaves]
-        tape = RecordedTape(recorder, structure, f(*tree.unflatten(structure, traced)))
-    tape.names |= zip(tape.inputs, argument_names(f, args), strict=True)
-    captured = array_names(f, [c.array for c in tape.captured])
-    tape.names |= {c.slot: name for c, name in zip(tape.captured, captured, strict=True) if name}
-    return tape
+    def _options(self) -> dict[str, Any]:
+        chosen = self._statics
+        return {
+            "static_argnums": () if chosen is None else tuple(sorted(chosen.numbers)),
+            "static_argnames": () if chosen is None else tuple(sorted(chosen.names)),
+            "check_captured": self._check_captured,
+            "max_variants": self._most,
+        }

@@ -11,9 +11,12 @@ from wengert.shapes import Aval
 MISSED = 2
 """Status with which a guard stops the replay."""
 
+VALUE = 3
+"""The word of a guard's packet that says which slot holds the value."""
+
 _SOURCE = f"""
 def kernel(ins, addr, n):
-    X = pu1(addr[ins[3]])
+    X = pu1(addr[ins[{VALUE}]])
     Y = pu1(addr[ins[4]])
     for i in range(n):
         if X[i] != Y[i]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from wengert import _jit
 from wengert.errors import IndexingError, NegativePowerError, at_user
-from wengert.ops.guard import MISSED
+from wengert.ops.guard import MISSED, VALUE
 from wengert.ops.vecmath import NEGATIVE_POWER
 from wengert.plan.packets import RUN, Port, Program
 from wengert.shapes import ALIGN
@@ -35,7 +35,14 @@ def _enter() -> Any:
 
 
 class GuardMissed(Exception):
-    """The replay reached a value that differs from the recorded one; carries the position in the code."""
+    """The replay reached a value that differs from the recorded one.
+
+    Carries the position of the guard among the tape's instructions, and the bytes of the value that is there.
+    """
+
+    def __init__(self, position: int, seen: bytes) -> None:
+        super().__init__(position, seen)
+        self.position, self.seen = position, seen
 
 
 def _address(array: Array) -> int:
@@ -93,12 +100,16 @@ class Workspace:
         """Bind the inputs, run, and return the results as fresh arrays (NumPy scalars where 0-d)."""
         if self.large_inputs or self.large_outputs:
             return self._replay_large(inputs)
-        for window, x in zip(self.inputs, inputs, strict=True):
-            window[()] = x
+        windows, takers = self.inputs, self.takers
+        if len(windows) == 1:
+            windows[0][()] = inputs[0]
+        else:
+            for window, x in zip(windows, inputs):  # strict=True would cost as much as an input
+                window[()] = x
         status = self.enter(self.call)
         if status:
             raise self._fault(status)
-        return [take() for take in self.takers]
+        return [takers[0]()] if len(takers) == 1 else [take() for take in takers]
 
     def _replay_large(self, inputs: Sequence[Any]) -> list[Any]:
         """The same where some arrays are used where they lie."""
@@ -119,11 +130,13 @@ class Workspace:
     def _fault(self, status: int) -> Exception:
         word = (int(self.addr[0]) - int(self.words[1])) // 8
         self.addr[0] = 0
-        if status == MISSED:
-            return GuardMissed(word)
         words, tapes, spots = self.program.origin
         k = max(bisect_right(words, word) - 1, 0)
         tape, at = tapes[k], spots[k]
+        if status == MISSED:
+            slot = int(self.program.code[word + VALUE])
+            seen = ctypes.string_at(int(self.addr[slot]), tape.avals[tape.instructions[at][2][0]].nbytes)
+            return GuardMissed(at, seen)
         if status == NEGATIVE_POWER:
             text = f"Integers to negative integer powers are not allowed; use floats: {tape.line(at)}"
             return NegativePowerError(at_user(text, tape.lines[at]))

@@ -1,0 +1,86 @@
+"""What a jitted function has recorded so far, and when that is worth a warning. Knows no recording."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter, deque
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from wengert.errors import RecordingWarning, Where, here, line_number, show
+
+_OFTEN, _WITHIN = 16, 20
+"""So many recordings within so many calls are worth a warning."""
+
+
+class CacheInfo(NamedTuple):
+    """What a jitted function has recorded."""
+
+    variants: int
+    """Recordings that are kept."""
+    hits: int
+    """Calls that needed no recording (of many threads, a few may be missing)."""
+    recordings: int
+    """How often the function was recorded."""
+    guards: list[tuple[str, int]]
+    """The lines where Python looked at a value, and how often a replay met another value there."""
+
+    def __str__(self) -> str:
+        rows = [f"{self.variants} variants kept, {self.recordings} recordings, {self.hits} calls replayed"]
+        width = max((len(str(n)) for _, n in self.guards), default=0)
+        rows += [f"  {n:>{width}} x another value at {line}" for line, n in self.guards]
+        return "\n".join(rows)
+
+
+class History:
+    """Counts, for `cache_info`, and the calls of the latest recordings."""
+
+    def __init__(self, name: str, most: int) -> None:
+        self.name, self.most = name, most
+        self.misses: Counter[Where | None] = Counter()
+        self.recordings = 0
+        self._recent: deque[tuple[int, Where | None]] = deque(maxlen=_OFTEN)
+        self._warned = False
+
+    def info(self, variants: int, calls: int, guards: Iterable[Where | None]) -> CacheInfo:
+        """All counts, and the lines of these guards."""
+        listed = Counter(dict.fromkeys(guards, 0)) | self.misses
+        lines: Counter[str] = Counter()
+        for where in dict.fromkeys((*guards, *listed)):
+            lines[_line(where)] += listed[where]
+        return CacheInfo(variants, max(calls - self.recordings, 0), self.recordings, lines.most_common())
+
+    def recorded(self, call: int, where: Where | None) -> None:
+        """Note a recording, and the guard that asked for it (None for a new signature); warn if there are too many."""
+        self.recordings += 1
+        self._recent.append((call, where))
+        calls = call - self._recent[0][0] + 1
+        if self._warned or len(self._recent) < _OFTEN or calls > _WITHIN:
+            return
+        self._warned = True
+        worst, often = Counter(where for _, where in self._recent).most_common(1)[0]
+        if worst is None:
+            cause = (
+                f"{often} times for shapes, dtypes or static values not seen before. Pass numbers as floats or arrays"
+            )
+        else:
+            cause = (
+                f"{often} times because Python saw another value than before at\n  {show(worst, full=True)}\n"
+                "Write np.where(condition, a, b) where both branches may be computed, or do not jit this function"
+            )
+        warn(
+            f"{self.name} was recorded {_OFTEN} times in {calls} calls, {cause}. A recording costs about as much as "
+            f"1000 replays; {self.most} recordings are kept (max_variants)"
+        )
+
+
+def _line(where: Where | None) -> str:
+    place, _, text = show(where, full=True).partition("\n")
+    return f"{show(where)}  {text.strip()}" if text else place
+
+
+def warn(text: str) -> None:
+    """A `RecordingWarning` at the user's line."""
+    where = here()
+    place = ("?", 0) if where is None else (where[0].co_filename, line_number(where))
+    warnings.warn_explicit(text, RecordingWarning, *place)
