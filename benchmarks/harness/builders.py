@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from harness.model import Builder, Call, Case
@@ -42,20 +43,20 @@ def numpy_like(make: Maker, wrt: Sequence[int], leave_out: Sequence[str] = ()) -
         import autograd
         import autograd.numpy as anp
 
-        f = make(anp, case)
-
-        def packed(chosen: Any) -> Any:
-            full = list(args)
-            for n, x in zip(argnums, chosen):
-                full[n] = x
-            return f(*full)
-
-        both = autograd.value_and_grad(packed)
-        chosen = tuple(args[n] for n in argnums)
-        return lambda: both(chosen)
+        both = autograd.value_and_grad(make(anp, case), argnums if len(argnums) > 1 else argnums[0])
+        return lambda: both(*args)
 
     every = {"wengert": wengert, "unjitted": unjitted, "jax": jax, "autograd": autograd}
     return {name: builder for name, builder in every.items() if name not in leave_out}
+
+
+def unrolled(jax: Builder, steps: int) -> Builder:
+    """JAX's builder with so many steps of its scan unrolled: what its experts try first."""
+
+    def build(case: Case, args: tuple[Any, ...]) -> Call:
+        return jax(replace(case, params={**case.params, "unroll": steps}), args)
+
+    return build
 
 
 def torch_like(make: Callable[[Case], Callable[..., Any]], wrt: Sequence[int]) -> dict[str, Builder]:

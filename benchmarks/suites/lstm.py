@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
-from harness.model import Call, Case
+import numpy as np
+from harness.model import Case
 
-from suites.recurrent import objective, scan_of, sigmoid_of, suite, zeros
+from suites import idiom
+from suites.recurrent import objective, suite, zeros
 
 
 def make(xp: Any, case: Case) -> Any:
-    scan, sigmoid, n = scan_of(xp, case), sigmoid_of(xp), case.H
+    scan, sigmoid, n = idiom.scan(xp, case.params.get("unroll", 1)), idiom.sigmoid(xp), case.H
 
     def loss(xs: Any, targets: Any, wx: Any, wh: Any, b: Any) -> Any:
         def step(carry: Any, x: Any) -> Any:
@@ -27,16 +30,15 @@ def make(xp: Any, case: Case) -> Any:
     return loss
 
 
-def limit(case: Case, args: tuple[Any, ...]) -> Call:
+@cache
+def by_hand(dtype: str, last: bool) -> Any:
     """Backpropagation by hand: products over all steps at once wherever the maths allows it."""
-    import numpy as np
     from numba import njit
 
     from suites.vectormath import OPTIONS, functions
 
-    _, tanh, logistic = functions(case.dtype)
-    last = case.loss == "last"
-    real = np.dtype(case.dtype).type
+    _, tanh, logistic = functions(dtype)
+    real = np.dtype(dtype).type
     one = real(1.0)
 
     # Loops over few arrays each: LLVM gives up vectorising when too many might overlap.
@@ -114,9 +116,12 @@ def limit(case: Case, args: tuple[Any, ...]) -> Call:
         before = h[:steps].reshape(rows, n)
         return value / targets.size, np.dot(flat.T, delta), np.dot(before.T, delta), gb
 
-    shapes = ((case.T, 4 * case.H), (case.T + 1, case.H), (case.T + 1, case.H), (case.T, case.H))
-    space = [np.empty((t, case.B, width), case.dtype) for t, width in shapes]
-    return lambda: both(*args, *space)
+    return both
 
 
-SUITE = suite("lstm", __doc__, make, limit, gates=4, biases=1, module="LSTM", quick=1)
+def frames(T: int, H: int) -> tuple[tuple[int, int], ...]:
+    """(steps, width) of each array that the derivative by hand keeps over time."""
+    return ((T, 4 * H), (T + 1, H), (T + 1, H), (T, H))
+
+
+SUITE = suite("lstm", __doc__, make, by_hand, frames, gates=4, biases=1, module="LSTM", quick=1)
