@@ -50,13 +50,25 @@ def numpy_like(make: Maker, wrt: Sequence[int], leave_out: Sequence[str] = ()) -
     return {name: builder for name, builder in every.items() if name not in leave_out}
 
 
-def unrolled(jax: Builder, steps: int) -> Builder:
-    """JAX's builder with so many steps of its scan unrolled: what its experts try first."""
+def tuned(jax: Builder, **how: Any) -> Builder:
+    """JAX's builder with options for its scan (`suites.idiom.scan`): what its experts try."""
 
     def build(case: Case, args: tuple[Any, ...]) -> Call:
-        return jax(replace(case, params={**case.params, "unroll": steps}), args)
+        call = jax(replace(case, params={**case.params, "scan_options": how}), args)
+        note = ", ".join(name if value is True else f"{name} {value}" for name, value in how.items())
+        return noted(call, note)
 
     return build
+
+
+def noted(call: Call, note: str) -> Call:
+    """The call with a note on how its peer computes it."""
+
+    def same() -> Any:
+        return call()
+
+    same.note = note  # type: ignore[attr-defined]
+    return same
 
 
 def torch_like(make: Callable[[Case], Callable[..., Any]], wrt: Sequence[int]) -> dict[str, Builder]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -10,7 +11,7 @@ from harness.model import Case, NotHere, Suite
 from harness.peers import OURS, PEERS, installed
 from harness.pool import Pool, Remote, WorkerError
 from harness.report import Method, Report, row_of
-from harness.stats import break_even, rounds_for, spread, steady
+from harness.stats import break_even, spread, steady
 
 REFERENCE = ("limit", "autograd", "jax", "torch", "wengert")
 
@@ -157,28 +158,29 @@ def _turns(
     suite: str, case: Case, remotes: dict[str, Remote], method: Method, report: Report
 ) -> dict[str, tuple[list[float], int]]:
     """Interleaved turns; per peer the seconds a call in each turn, and the calls a turn."""
-    plans: dict[str, tuple[int, float, int]] = {}
-    samples: dict[str, tuple[list[float], int]] = {}
+    plans: dict[str, tuple[int, float]] = {}
     with report.clock(suite, "warm-up"):
         for name, remote in remotes.items():
             try:
                 once = remote.ask("settle", method.settle)
-                calls = max(1, round(method.batch / once))
-                plans[name] = calls, once, rounds_for(once * calls, method.rounds, method.budget, method.least)
-                samples[name] = [], calls
+                plans[name] = max(1, round(method.batch / once)), once
             except WorkerError as error:
                 report.fail(suite, case.name, name, str(error))
+    samples: dict[str, list[float]] = {name: [] for name in plans}
+    used = dict.fromkeys(plans, 0.0)
     with report.clock(suite, "turns"):
         for turn in range(method.rounds):
-            for name, (calls, once, rounds) in list(plans.items()):
-                if turn >= rounds or steady(samples[name][0], method.enough):
+            for name, (calls, once) in list(plans.items()):
+                if steady(samples[name], method.enough) or (turn >= method.least and used[name] >= method.budget):
                     continue
+                start = time.perf_counter()
                 try:
-                    samples[name][0].append(remotes[name].ask("turn", calls, once))
+                    samples[name].append(remotes[name].ask("turn", calls, once))
                 except WorkerError as error:
                     report.fail(suite, case.name, name, str(error))
                     del plans[name], samples[name]
-    return samples
+                used[name] += time.perf_counter() - start
+    return {name: (seconds, plans[name][0]) for name, seconds in samples.items()}
 
 
 def _add_break_even(rows: list[dict[str, Any]]) -> None:

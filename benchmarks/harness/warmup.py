@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
+from harness.model import Call
 from harness.peers import Peer
 
 
@@ -45,6 +47,29 @@ def warm_up(peer: Peer, threads: int, compile_events: dict[str, float]) -> str:
 
         return f"{threads} BLAS, {numba.config.NUMBA_NUM_THREADS} Numba"
     return f"{threads}"
+
+
+def choose_blas_threads(call: Call, threads: int) -> int:
+    """Let BLAS use one thread or all, whichever makes the call faster: what a patient expert tries first."""
+    if threads == 1:
+        return 1
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        return threads
+
+    def fastest(count: int) -> float:
+        threadpool_limits(count, "blas")
+        found, stop = [], time.perf_counter() + 0.05
+        while len(found) < 3 or time.perf_counter() < stop:
+            start = time.perf_counter()
+            call()
+            found.append(time.perf_counter() - start)
+        return min(found)
+
+    best = min((1, threads), key=fastest)
+    threadpool_limits(best, "blas")
+    return best
 
 
 def blas() -> list[str]:

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 from harness.model import Call, Case, NotHere
 from harness.peers import PEERS, as_numpy, blocking, native, pin, prepare
-from harness.warmup import blas, warm_up
+from harness.warmup import blas, choose_blas_threads, warm_up
 
 
 def send(pipe: BinaryIO, message: Any) -> None:
@@ -86,6 +86,8 @@ class Worker:
             facts["record"] = time.perf_counter() - start
             facts["compile"] = max(0.0, facts["first"] - facts["record"])
             facts["kernels"] = _kernels_compiled("wengert") - kernels
+        if self.peer.name == "limit":
+            facts["blas threads"] = choose_blas_threads(call, self.threads)
         self.call = call
         facts["note"] = getattr(built, "note", "")
         facts["result"] = as_numpy(result)

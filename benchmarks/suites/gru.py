@@ -26,7 +26,7 @@ def _step(xp: Any, case: Case) -> Any:
 
 
 def make(xp: Any, case: Case) -> Any:
-    scan, gates = idiom.scan(xp, case.params.get("unroll", 1)), _step(xp, case)
+    scan, gates = idiom.scan(xp, case), _step(xp, case)
 
     def loss(xs: Any, targets: Any, wx: Any, wh: Any, bx: Any, bh: Any) -> Any:
         def step(h: Any, x: Any) -> Any:
@@ -135,4 +135,6 @@ def frames(T: int, H: int) -> tuple[tuple[int, int], ...]:
     return ((T, 3 * H), (T + 1, H), (T, 3 * H))
 
 
-SUITE = suite("gru", __doc__, make, by_hand, frames, gates=3, biases=2, module="GRU", quick=0)
+SUITE = suite(
+    "gru", __doc__, make, by_hand, frames, gates=3, biases=2, module="GRU", jax_tuned={"recompute": True}, quick=0,
+)  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from harness.builders import casadi_buffer
+from harness.builders import casadi_buffer, noted
 from harness.model import Call, Case, Suite
 
 ROWS = 500
@@ -51,11 +51,7 @@ def wengert(case: Case, args: tuple[Any, ...]) -> Call:
     product = wengert.jit(lambda v, x, *rest: wengert.grad(lambda x: np.sum(slope(x, *rest) * v))(x))
     columns = np.eye(case.n)
 
-    def call() -> Any:
-        return np.stack([product(v, *args) for v in columns])
-
-    call.note = "column by column"  # type: ignore[attr-defined]
-    return call
+    return noted(lambda: np.stack([product(v, *args) for v in columns]), "column by column")
 
 
 def jax(case: Case, args: tuple[Any, ...]) -> Call:

@@ -13,7 +13,7 @@ from suites.recurrent import objective, suite, zeros
 
 
 def make(xp: Any, case: Case) -> Any:
-    scan, sigmoid, n = idiom.scan(xp, case.params.get("unroll", 1)), idiom.sigmoid(xp), case.H
+    scan, sigmoid, n = idiom.scan(xp, case), idiom.sigmoid(xp), case.H
 
     def loss(xs: Any, targets: Any, wx: Any, wh: Any, b: Any) -> Any:
         def step(carry: Any, x: Any) -> Any:
@@ -124,4 +124,6 @@ def frames(T: int, H: int) -> tuple[tuple[int, int], ...]:
     return ((T, 4 * H), (T + 1, H), (T + 1, H), (T, H))
 
 
-SUITE = suite("lstm", __doc__, make, by_hand, frames, gates=4, biases=1, module="LSTM", quick=1)
+SUITE = suite(
+    "lstm", __doc__, make, by_hand, frames, gates=4, biases=1, module="LSTM", jax_tuned={"recompute": True}, quick=1,
+)  # fmt: skip

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from harness.builders import numpy_like, torch_like, unrolled
+from harness.builders import numpy_like, torch_like
 from harness.model import Call, Case, Suite
 
 from suites import idiom
@@ -31,7 +31,7 @@ def inputs(case: Case) -> tuple[Any, ...]:
 
 
 def make(xp: Any, case: Case) -> Any:
-    scan, sigmoid = idiom.scan(xp, case.params.get("unroll", 1)), idiom.sigmoid(xp)
+    scan, sigmoid = idiom.scan(xp, case), idiom.sigmoid(xp)
     layers, n = range(case.layers), case.bits
 
     def loss(main: Any, extra: Any, state: Any, text: Any) -> Any:
@@ -196,7 +196,7 @@ def limit(case: Case, args: tuple[Any, ...]) -> Call:
     return lambda: both(*args, *space)
 
 
-_SHARED = numpy_like(make, [0, 1]) | torch_like(make_torch, [0, 1])
 SUITE = Suite(
-    "lstm_adbench", __doc__, cases, inputs, _SHARED | {"jax-tuned": unrolled(_SHARED["jax"], 4), "limit": limit}
-)
+    "lstm_adbench", __doc__, cases, inputs,
+    numpy_like(make, [0, 1]) | torch_like(make_torch, [0, 1]) | {"limit": limit},
+)  # fmt: skip

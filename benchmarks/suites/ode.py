@@ -6,8 +6,8 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from harness.builders import casadi_buffer, numpy_like, torch_like, unrolled
-from harness.model import Builder, Call, Case, Suite
+from harness.builders import casadi_buffer, noted, numpy_like, torch_like, tuned
+from harness.model import Call, Case, Suite
 
 from suites import idiom
 
@@ -56,7 +56,7 @@ def make(xp: Any, case: Case) -> Any:
     """wengert as the case says; JAX always with lax.scan, as its users would; autograd has only the loop."""
     if xp.__name__ != "jax.numpy" and not case.scan:
         return looped(case)
-    scan = idiom.scan(xp, case.params.get("unroll", 1))
+    scan = idiom.scan(xp, case)
 
     def f(start: Any, p: Any) -> Any:
         rates = [p[k] for k in range(4)]
@@ -133,24 +133,11 @@ def limit(case: Case, args: tuple[Any, ...]) -> Call:
     return lambda: both(*args)
 
 
-def noted(builder: Builder, note: str) -> Builder:
-    """The builder with a note on how its peer computes it."""
-
-    def build(case: Case, args: tuple[Any, ...]) -> Call:
-        inner = builder(case, args)
-
-        def call() -> Any:
-            return inner()
-
-        call.note = note  # type: ignore[attr-defined]
-        return call
-
-    return build
-
-
 _SHARED = numpy_like(make, [0, 1]) | torch_like(looped, [0, 1])
+_JAX = _SHARED["jax"]
 SUITE = Suite(
     "ode", __doc__, cases, inputs,
-    _SHARED | {"jax": noted(_SHARED["jax"], "lax.scan"), "jax-tuned": unrolled(_SHARED["jax"], 8), "casadi": casadi,
-               "limit": limit},
+    _SHARED
+    | {"jax": lambda case, args: noted(_JAX(case, args), "lax.scan"), "jax-tuned": tuned(_JAX, recompute=True),
+       "casadi": casadi, "limit": limit},
 )  # fmt: skip

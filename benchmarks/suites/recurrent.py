@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from harness.builders import numpy_like, unrolled
+from harness.builders import numpy_like, tuned
 from harness.model import Builder, Call, Case, Suite
 
 ByHand = Callable[[str, bool], Any]
@@ -100,15 +100,24 @@ def limit_builder(by_hand: ByHand, frames: Frames) -> Builder:
 
 
 def suite(
-    name: str, about: str, make: Any, by_hand: ByHand, frames: Frames, gates: int, biases: int, module: str, quick: int
+    name: str,
+    about: str,
+    make: Any,
+    by_hand: ByHand,
+    frames: Frames,
+    gates: int,
+    biases: int,
+    module: str,
+    jax_tuned: Mapping[str, Any],
+    quick: int,
 ) -> Suite:
     """A recurrent suite from its cell. `quick` says which of the quick cases it runs.
 
-    The hand-tuned JAX version unrolls four steps. Taking the input product out of the loop as well was measured: it
-    gained nothing at the small shapes and cost XLA up to 1.7 times as long at H = 256.
+    `jax_tuned` are the options of JAX's scan that were fastest over most shapes. Taking the input product out of its
+    loop as well was measured: it gained nothing at the small shapes and cost XLA up to 1.7 times as long at H = 256.
     """
     builders = numpy_like(make, range(2, 4 + biases))
-    builders |= {"jax-tuned": unrolled(builders["jax"], 4), "torch": torch_builder(module, biases)}
+    builders |= {"jax-tuned": tuned(builders["jax"], **jax_tuned), "torch": torch_builder(module, biases)}
     builders["limit"] = limit_builder(by_hand, frames)
     return Suite(name, about, lambda q: cases(q)[quick : quick + 1] if q else cases(q), inputs(gates, biases), builders)
 

@@ -13,7 +13,7 @@ from suites.recurrent import objective, suite, zeros
 
 
 def make(xp: Any, case: Case) -> Any:
-    scan = idiom.scan(xp, case.params.get("unroll", 1))
+    scan = idiom.scan(xp, case)
 
     def loss(xs: Any, targets: Any, wx: Any, wh: Any, b: Any) -> Any:
         def step(h: Any, x: Any) -> Any:
@@ -85,4 +85,6 @@ def frames(T: int, H: int) -> tuple[tuple[int, int], ...]:
     return ((T, H), (T + 1, H))
 
 
-SUITE = suite("rnn", __doc__, make, by_hand, frames, gates=1, biases=1, module="RNN", quick=0)
+SUITE = suite(
+    "rnn", __doc__, make, by_hand, frames, gates=1, biases=1, module="RNN", jax_tuned={"unroll": 4}, quick=0,
+)  # fmt: skip
