@@ -99,15 +99,16 @@ def by_hand(dtype: str, last: bool) -> Any:
                 forward(z[t, k], m[k], both_biases, bx, bh, h[t, k], h[t + 1, k])
         value, scale = 0.0, real(2.0 / targets.size)
         back = np.ascontiguousarray(wh.T)
+        wanted = targets.reshape(targets.size // (batch * n), batch, n)
         dh = np.zeros((batch, n), xs.dtype)
         through = np.zeros((batch, n), xs.dtype)
         for t in range(steps - 1, -1, -1):
             if not last or t == steps - 1:
-                target = targets.reshape(targets.size // (batch * n), batch, n)[0 if last else t]
+                at = 0 if last else t
                 for k in range(batch):
                     part = real(0.0)
                     for j in range(n):
-                        e = h[t + 1, k, j] - target[k, j]
+                        e = h[t + 1, k, j] - wanted[at, k, j]
                         part += e * e
                         dh[k, j] += scale * e
                     value += part

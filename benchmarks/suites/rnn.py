@@ -53,14 +53,15 @@ def by_hand(dtype: str, last: bool) -> Any:
         d, value = z, 0.0
         scale = real(2.0 / targets.size)
         back = np.ascontiguousarray(wh.T)
+        wanted = targets.reshape(targets.size // (batch * hidden), batch, hidden)
         m[:] = 0
         for t in range(steps - 1, -1, -1):
             if not last or t == steps - 1:
-                target = targets.reshape(targets.size // (batch * hidden), batch, hidden)[0 if last else t]
+                at = 0 if last else t
                 for i in range(batch):
                     part = real(0.0)
                     for j in range(hidden):
-                        e = h[t + 1, i, j] - target[i, j]
+                        e = h[t + 1, i, j] - wanted[at, i, j]
                         part += e * e
                         m[i, j] += scale * e
                     value += part
