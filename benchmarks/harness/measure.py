@@ -13,6 +13,8 @@ from harness.pool import Pool, Remote, WorkerError
 from harness.report import Method, Report, row_of
 from harness.stats import break_even, spread, steady
 
+KEPT = ("first", "record", "compile", "background", "kernels", "note")
+"""What a worker says of a first call, and the results keep."""
 REFERENCE = ("limit", "autograd", "jax", "torch", "wengert")
 
 
@@ -84,12 +86,10 @@ def _measure_case(suite: Suite, case: Case, peers: list[str], method: Method, re
     rows = []
     for name, (seconds, calls) in samples.items():
         facts = prepared[name]
+        found = {key: facts.get(key) for key in KEPT} | {"against": reference, "distance": distances.get(name, 0.0)}
         rows.append(
-            row_of(suite.name, case, name, "s", spread(seconds))
-            | {"rounds": len(seconds), "calls": calls, "first": facts["first"], "record": facts.get("record"),
-               "compile": facts.get("compile"), "kernels": facts.get("kernels"), "note": facts["note"],
-               "against": reference, "distance": distances.get(name, 0.0)}
-        )  # fmt: skip
+            row_of(suite.name, case, name, "s", spread(seconds)) | {"rounds": len(seconds), "calls": calls} | found
+        )
     _add_break_even(rows)
     report.results += rows
 

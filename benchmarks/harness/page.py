@@ -31,7 +31,9 @@ def small_print(found: Document) -> list[str]:
     lines += [f"BLAS {line} (in {', '.join(users)})" for line, users in chosen.items()]
     lines += [
         "first call: build, record or trace, compile, run. For wengert, `compile` is what an empty kernel cache adds "
-        "(paid once an installation) and `record` is a new function's first call without it.",
+        "(paid once an installation) and `record` is a new function's first call without it; `in background` is what a "
+        "thread compiles for each function that is called often (after 30 ms of calls; here after the second call, and "
+        "waited for).",
         "break-even: up to (or from) how many calls wengert has spent less time than JAX, first calls included.",
     ]
     return lines

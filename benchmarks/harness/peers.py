@@ -66,7 +66,7 @@ def environment(threads: int, cache_dir: str | None = None) -> dict[str, str]:
     """Environment of every worker: the same thread count for all, and no BLAS architecture forced on anyone."""
     env = dict(os.environ)
     env.pop("OPENBLAS_CORETYPE", None)
-    for name in ("OMP", "OPENBLAS", "MKL", "NUMBA", "BLIS", "VECLIB_MAXIMUM"):
+    for name in ("OMP", "OPENBLAS", "MKL", "NUMBA", "BLIS", "VECLIB_MAXIMUM", "WENGERT"):
         env[f"{name}_NUM_THREADS"] = str(threads)
     env["NPROC"] = str(threads)  # read by XLA for the size of its thread pool
     env["JAX_PLATFORMS"] = "cpu"

@@ -9,7 +9,8 @@ from typing import Any
 from harness.peers import PEERS
 from harness.stats import exponent, in_words, round_to
 
-HEAD = ("case", "peer", "per call", "quartiles", "wengert is", "first call", "record", "compile", "break-even to JAX")
+HEAD = ("case", "peer", "per call", "quartiles", "wengert is", "first call", "record", "compile", "in background",
+        "break-even to JAX")  # fmt: skip
 Row = dict[str, Any]
 
 
@@ -72,6 +73,7 @@ def lines_of(results: Sequence[Row]) -> list[list[str]]:
                     in_words(row.get("first")),
                     in_words(row.get("record")),
                     in_words(row.get("compile")),
+                    in_words(row.get("background")),
                     row.get("break_even", ""),
                 ]
             )
@@ -119,7 +121,7 @@ def show(results: Sequence[Row], console: Any) -> None:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for k, name in enumerate(HEAD):
-        table.add_column(name, justify="right" if 1 < k < 8 else "left", no_wrap=k > 1)
+        table.add_column(name, justify="right" if 1 < k < 9 else "left", no_wrap=k > 1)
     for cells in lines_of(results):
         if cells[0]:
             table.add_row()
