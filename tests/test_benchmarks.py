@@ -135,6 +135,8 @@ def test_compare_does_not_blame_the_library_for_the_machine():
     new = [row("wengert", 2.0), row("limit", 1.0), row("jax", 8.0)]
     machine = compare.drift(new, old)
     assert machine == 2.0
+    assert compare.changes([new[0]], [old[0]], 1.0)[0].regression
+    assert not compare.changes(new, old, 1.0)[0].regression, "the derivative by hand in the same case was slow as well"
     ours, by_hand, jax = compare.changes(new, old, machine)
     assert (ours.verdict, by_hand.verdict, jax.verdict) == ("", "", "slower")
     assert not jax.regression, "another library that is slower is not our regression"

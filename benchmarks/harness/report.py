@@ -41,7 +41,7 @@ class Report:
     """Everything that one run found."""
 
     results: list[dict[str, Any]] = field(default_factory=list)
-    second_look: list[dict[str, Any]] = field(default_factory=list)
+    further_looks: list[dict[str, Any]] = field(default_factory=list)
     """Figures measured again because --compare found them slower."""
     skipped: list[dict[str, str]] = field(default_factory=list)
     mismatches: list[dict[str, str]] = field(default_factory=list)
