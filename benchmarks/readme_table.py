@@ -3,25 +3,32 @@
     python benchmarks/readme_table.py                    from the newest file in benchmarks/results/
     python benchmarks/readme_table.py results.json       from this file
 
-The table stands in README.md between two comment lines; whatever stands there is replaced. Every case of the run
-that has a figure for wengert is in it, losses as plainly as wins.
+It stands in README.md between two comment lines; whatever stands there is replaced. A summary by suite comes first;
+every case of the run that has a figure for wengert is in the table below it, losses as plainly as wins.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
+import statistics
 import sys
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from harness.peers import PEERS
 from harness.stats import round_to
-from harness.table import amount, grouped, ours
+from harness.table import amount, grouped, growth, in_markdown, level, multiple, ours
 
 HERE = Path(__file__).resolve().parent
 START, END = "<!-- benchmark table -->", "<!-- end benchmark table -->"
 COLUMNS = ("jax", "jax-tuned", "torch", "torch-compile", "autograd", "casadi", "pytensor", "limit")
+LIBRARIES = tuple(name for name in COLUMNS if name != "limit")
+"""The derivative by hand is no library: it is the limit, and nobody's loss."""
+Row = dict[str, Any]
 
 
 def newest(folder: Path) -> Path | None:
@@ -30,48 +37,107 @@ def newest(folder: Path) -> Path | None:
     return max(found)[1] if found else None
 
 
-def cell(row: dict[str, Any] | None, mine: dict[str, Any]) -> str:
-    """A figure, and in brackets how many times slower (above 1) or faster (below 1) than wengert it is."""
-    if row is None:
-        return ""
-    text = amount(row["median"], row["unit"])
-    if min(row["median"], mine["median"]) > 0:
-        text += f" ({round_to(row['median'] / mine['median'], 2)}x)"
-    return text
+@dataclass(frozen=True)
+class Line:
+    """One case: wengert's figure and everybody else's."""
+
+    suite: str
+    case: str
+    mine: Row
+    others: dict[str, Row]
+
+    @property
+    def best(self) -> Row | None:
+        """The fastest of the other libraries."""
+        return min((r for n, r in self.others.items() if n in LIBRARIES), key=lambda r: r["median"], default=None)
+
+    @property
+    def standing(self) -> str:
+        """ "ahead", "level" or "behind" the fastest of the other libraries; "" without any."""
+        best = self.best
+        if best is None:
+            return ""
+        return "level" if level(best, self.mine) else "ahead" if self.mine["median"] < best["median"] else "behind"
+
+    def verdict(self) -> str:
+        """The standing in words, with the factor and, where wengert is not ahead, the library."""
+        best, standing = self.best, self.standing
+        if best is None or standing == "":
+            return ""
+        who = PEERS[best["peer"]].label
+        if standing == "level":
+            return f"level with {who}"
+        times = multiple(best, self.mine)
+        if standing == "ahead":
+            return "ahead" + (f" {round_to(times, 2)}x" if times else "")
+        return f"**behind {who}" + (f" {round_to(1 / times, 2)}x**" if times else "**")
+
+    def cell(self, peer: str) -> str:
+        """The peer's figure as a multiple of wengert's; bold where it is better."""
+        row = self.others.get(peer)
+        times = multiple(row, self.mine) if row else None
+        if row is None or times is None:
+            return ""
+        text = f"{round_to(times, 2)}x"
+        return f"**{text}**" if times < 1 and peer != "limit" and not level(row, self.mine) else text
 
 
-def outcome(mine: dict[str, Any], others: list[dict[str, Any]]) -> str:
-    """Who is ahead of all libraries (the derivative by hand is not one), unless the quartiles overlap."""
-    if not others:
-        return ""
-    best = min(others, key=lambda r: r["median"])
-    if best["q1"] <= mine["q3"] and mine["q1"] <= best["q3"]:
-        return f"level with {PEERS[best['peer']].label}"
-    if mine["median"] < best["median"]:
-        return "wengert"
-    return f"**{PEERS[best['peer']].label}** by {round_to(mine['median'] / best['median'], 2)}x"
+def lines_of(found: dict[str, Any]) -> list[Line]:
+    """Every case of the run that has a figure for wengert; sweeps over a parameter are shown by their exponents."""
+    lines = []
+    for (suite, case), rows in grouped(r for r in found["results"] if not r.get("sweep")):
+        mine = ours(rows)
+        if mine is not None:
+            lines.append(Line(suite, case, mine, {r["peer"]: r for r in rows if r is not mine}))
+    return lines
+
+
+def summary(lines: list[Line], about: dict[str, str]) -> str:
+    """One row a suite: wins and losses, and geometric means of the multiples. JAX counts with its better version."""
+    columns = [("jax", "jax-tuned"), *((name,) for name in COLUMNS if not name.startswith("jax"))]
+    columns = [c for c in columns if any(name in line.others for line in lines for name in c)]
+    rows = []
+    for suite, members in groupby(lines, lambda line: line.suite):
+        group = list(members)
+        counts = [sum(line.standing == word for line in group) for word in ("ahead", "level", "behind")]
+        cells = []
+        for names in columns:
+            each = [[t for n in names if n in m.others and (t := multiple(m.others[n], m.mine))] for m in group]
+            best = [min(times) for times in each if times]
+            mean = math.exp(statistics.fmean(map(math.log, best))) if best else None
+            text = f"{round_to(mean, 2)}x" if mean else ""
+            cells.append(f"**{text}**" if mean and mean < 0.95 and names != ("limit",) else text)
+        won = " / ".join(map(str, counts))
+        rows.append([f"**{suite}**", about.get(suite, ""), won, *cells])
+    return in_markdown([["suite", "what", "ahead / level / behind", *(PEERS[c[0]].label for c in columns)], *rows])
+
+
+def details(lines: list[Line]) -> str:
+    """One row a case."""
+    present = [name for name in COLUMNS if any(name in line.others for line in lines)]
+    rows, before = [], ""
+    for line in lines:
+        name = f"**{line.suite}**" if line.suite != before else ""
+        before = line.suite
+        mine = amount(line.mine["median"], line.mine["unit"]) + (" (no jit)" if line.mine["peer"] == "unjitted" else "")
+        rows.append([name, line.case, mine, *(line.cell(p) for p in present), line.verdict()])
+    return in_markdown([["suite", "case", "wengert", *(PEERS[p].label for p in present), "wengert is"], *rows])
 
 
 def table(found: dict[str, Any]) -> str:
     """The Markdown between the markers."""
-    results = [r for r in found["results"] if not r.get("sweep")]
-    present = [p for p in COLUMNS if any(r["peer"] == p for r in results)]
-    lines = ["| case | wengert | " + " | ".join(PEERS[p].label for p in present) + " | fastest library |"]
-    lines.append("| --- " * (len(present) + 3) + "|")
-    wins = losses = level = 0
-    for (suite, case), rows in grouped(results):
-        mine = ours(rows)
-        if mine is None:
-            continue
-        by_peer = {r["peer"]: r for r in rows}
-        verdict = outcome(mine, [r for r in rows if r["peer"] not in ("wengert", "unjitted", "limit")])
-        wins, losses, level = (
-            wins + (verdict == "wengert"), losses + verdict.startswith("**"), level + verdict.startswith("level")
-        )  # fmt: skip
-        cells = [f"{suite}: {case}", amount(mine["median"], mine["unit"])]
-        cells += [cell(by_peer.get(p), mine) for p in present]
-        lines.append("| " + " | ".join([*cells, verdict]) + " |")
-    return "\n".join([*lines, "", f"{wins} ahead, {level} level, {losses} behind. {_small_print(found)}"])
+    lines = lines_of(found)
+    counts = {word: sum(line.standing == word for line in lines) for word in ("ahead", "level", "behind")}
+    return (
+        f"Against the fastest other library, wengert is ahead in {counts['ahead']} cases, level in {counts['level']}, "
+        f"behind in {counts['behind']}. Figures are what the others take **as a multiple of wengert's time** "
+        "(geometric means over a suite's cases, JAX with the better of its two versions): above 1x wengert is faster; "
+        "below, in bold, it is beaten. `by hand` is a derivative written for that one case with Numba and BLAS: the "
+        "limit.\n\n"
+        f"{summary(lines, found.get('about', {}))}\n\n"
+        f"<details><summary>Every case</summary>\n\n{details(lines)}\n\n{growth(found['results'])}\n\n</details>\n\n"
+        f"{_small_print(found)}"
+    )
 
 
 def _small_print(found: dict[str, Any]) -> str:
@@ -80,8 +146,8 @@ def _small_print(found: dict[str, Any]) -> str:
     listed = ", ".join(f"{names.get(k, k)} {v}" for k, v in versions.items() if k in (*names, "autograd"))
     dirty = " with local changes" if found["commit"]["dirty"] else ""
     return (
-        "Medians of seconds a call (smaller is better; MB of peak memory for `memory`), value and gradient, compared "
-        "with each other before timing; in brackets the multiple of wengert's figure, below 1x where it is beaten. "
+        "Value and gradient, compared with each other before timing; medians of seconds a call (`memory`: growth of "
+        "peak memory). "
         f"{machine['processor']}, {found['method']['threads']} threads for all, {listed}, Python {machine['python']}, "
         f"commit {found['commit']['hash'][:10]}{dirty}, {found['when'][:10]}."
         + (" A --quick run: no figures to rely on." if found["quick"] else "")

@@ -1,30 +1,34 @@
 """Where wengert stands: times it against other libraries and against derivatives written by hand.
 
-    python benchmarks/run.py                        everything, about ten minutes
+    python benchmarks/run.py                        everything, about twelve minutes
     python benchmarks/run.py --quick                under a minute; asserts only that results agree
     python benchmarks/run.py --suite rnn,gru --threads 1 --json out.json
 
 Each peer works in a process of its own. Before anything is timed, every peer's value and gradient are compared
-with the others'; a difference ends the run with exit code 1. Then the peers take turns, A B C A B C.
+with the others'; a difference makes the run fail. Then the peers take turns, A B C A B C.
+
+Exit code 0: all results agree. 1: somebody's result differs, or wengert failed. 2: a bad option. 3: --compare found
+wengert slower.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import datetime
 import json
 import sys
 import tempfile
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from harness import machine
+from harness import compare, machine, page
 from harness.fresh import measure_processes
-from harness.measure import Method, Report, measure
-from harness.peers import PEERS, installed
+from harness.measure import measure
+from harness.peers import OURS, PEERS, installed
 from harness.pool import Pool
+from harness.report import Method, Report
 from suites import ORDER, load
 
 SCHEMA = 1
@@ -91,29 +95,60 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def run(options: argparse.Namespace, method: Method, report: Report, say: Any) -> None:
-    """Every suite that was asked for."""
+def run(
+    options: argparse.Namespace, method: Method, report: Report, say: Any, only: dict[str, set[str]] | None = None
+) -> None:
+    """Every suite that was asked for; with `only`, these cases of these suites."""
     peers = [p for p in options.peers if not (method.quick and PEERS[p].ponderous)]
-    with tempfile.TemporaryDirectory(prefix="kernels-") as folder, contextlib.ExitStack() as stack:
-        shared = stack.enter_context(Pool(method.threads, method.timeout)) if method.quick else None
-        for name in options.suite:
+    with tempfile.TemporaryDirectory(prefix="kernels-") as folder, Pool(method.threads, method.timeout) as pool:
+        for name in options.suite if only is None else only:
             suite = load(name)
-            absent = [package for package in getattr(suite, "requires", ()) if not installed(package)]
-            if suite.kind == "missing" or absent:
-                report.skip(name, "", "", f"needs {', '.join(absent)}" if absent else suite.reason)
+            absent = [package for package in suite.requires if not installed(package)]
+            lacking = f"needs {', '.join(absent)}" if absent else suite.lacking()
+            if lacking:
+                report.skip(name, "", "", lacking)
                 continue
+            cases = only[name] if only else ()
             # Kernels are compiled anew for each suite, so that `first call` shows what a new installation costs.
             cache = None if method.quick else str(Path(folder) / name)
+            if cache:
+                pool.renew(OURS, cache)
             if suite.kind == "process":
-                measure_processes(suite, peers, method, report, cache, say)
-            elif shared is not None:
-                measure(suite, peers, method, report, shared, say)
+                measure_processes(suite, peers, method, report, cache, say, cases)
             else:
-                with Pool(method.threads, method.timeout, cache) as pool:
-                    measure(suite, peers, method, report, pool, say)
+                measure(suite, peers, method, report, pool, say, cases)
 
 
-def document(options: argparse.Namespace, method: Method, report: Report, before: dict[str, Any]) -> dict[str, Any]:
+Changes = tuple[list[compare.Change], float]
+"""What changed against an older run, and the drift of the machine since then."""
+LOOKS = 2
+"""How often a figure that seems slower is measured again."""
+
+
+def compared(options: argparse.Namespace, method: Method, report: Report, say: Any) -> Changes:
+    """The changes against the older run. Where wengert seems slower, it is measured again."""
+    old = options.compare["results"]
+    machine_drift = compare.drift(report.results, old)
+    found = compare.changes(report.results, old, machine_drift)
+    peers = [p for p in options.peers if p in (*OURS, "limit")]
+    for _ in range(LOOKS):
+        doubtful: dict[str, set[str]] = {}
+        for change in found:
+            if change.regression:
+                doubtful.setdefault(change.suite, set()).add(change.case)
+        if not doubtful:
+            break
+        say("slower at first sight; measured again:")
+        again = Report()
+        run(argparse.Namespace(**{**vars(options), "peers": peers}), method, again, say, doubtful)
+        report.further_looks += again.results
+        found = compare.confirmed(found, compare.changes(again.results, old, compare.drift(again.results, old)))
+    return found, machine_drift
+
+
+def document(
+    options: argparse.Namespace, method: Method, report: Report, before: dict[str, Any], started: float
+) -> dict[str, Any]:
     """What --json writes."""
     return {
         "schema": SCHEMA,
@@ -124,41 +159,19 @@ def document(options: argparse.Namespace, method: Method, report: Report, before
         "versions": machine.versions(),
         "commit": machine.commit(),
         "workers": report.workers,
+        "seconds": round(time.perf_counter() - started),
+        "spent": {suite: {k: round(v, 1) for k, v in spent.items()} for suite, spent in report.spent.items()},
+        "about": {name: load(name).about.splitlines()[0].partition(": ")[2].rstrip(".;") for name in options.suite},
         "results": report.results,
+        "further_looks": report.further_looks,
         "skipped": report.skipped,
         "mismatches": report.mismatches,
         "failures": report.failures,
     }
 
 
-def explain(found: dict[str, Any], console: Any) -> None:
-    """The small print above the table."""
-    m, method = found["machine"], found["method"]
-    commit = found["commit"]["hash"][:10] + (" with changes" if found["commit"]["dirty"] else "")
-    console.print(
-        f"{m['processor']}; {m['usable_cores']} cores; Python {m['python']}; commit {commit}", highlight=False
-    )
-    console.print(", ".join(f"{k} {v}" for k, v in found["versions"].items()), highlight=False)
-    console.print(
-        f"threads: {method['threads']} for every peer. {method['rounds']} rounds in turns (fewer where calls "
-        f"take long), about {method['batch'] * 1e3:.0f} ms a turn, {method['settle'] * 1e3:.0f} ms of warm-up, a tenth "
-        "of each turn untimed, garbage collector off, results waited for. Median and quartiles of seconds a call.",
-        highlight=False,
-    )
-    if m["load_before"] is not None and m["load_before"] > 0.5:
-        console.print(f"WARNING: the load was {m['load_before']} at the start: others were busy here", style="yellow")
-    chosen: dict[str, list[str]] = {}
-    for name, facts in found["workers"].items():
-        for line in facts.get("blas", []):
-            chosen.setdefault(line, []).append(name)
-    for line, users in chosen.items():
-        console.print(f"BLAS {line} (in {', '.join(users)})", highlight=False)
-    console.print(
-        "first call: build, record or trace, compile, run. For wengert, `compile` is what an empty kernel cache adds "
-        "(paid once an installation) and `record` is a new function's first call without it.\n"
-        "break-even: up to (or from) how many calls wengert has spent less time than JAX, first calls included.\n",
-        highlight=False,
-    )
+QUICK = {"rounds": 3, "batch": 0.001, "settle": 0.005, "budget": 0.2, "timeout": 60.0}
+"""What --quick changes in the method."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -166,50 +179,46 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     from rich.console import Console
 
-    out = Console(width=None if sys.stdout.isatty() else 190)
     progress = Console(stderr=True, style="dim")
+
+    def say(text: str) -> None:
+        progress.print(text, highlight=False)
+
     if options.plot and not installed("matplotlib"):
         parser().error("--plot needs matplotlib")
-    quick = {"rounds": 3, "batch": 0.001, "settle": 0.005, "budget": 0.2, "timeout": 60.0} if options.quick else {}
     threads = options.threads or (1 if options.quick else machine.cores())
-    method = Method(threads=threads, slow=options.slow, quick=options.quick, **quick)
+    method = Method(threads=threads, slow=options.slow, quick=options.quick, **(QUICK if options.quick else {}))
     report = Report()
     before = machine.machine()
+    started = time.perf_counter()
     interrupted = False
+    changes: Changes | None = None
     try:
-        run(options, method, report, lambda text: progress.print(text, highlight=False))
+        run(options, method, report, say)
+        if options.compare:
+            changes = compared(options, method, report, say)
     except KeyboardInterrupt:  # what has been measured so far is shown and written
         interrupted = True
-    found = document(options, method, report, before)
-    show(found, options, out)
+    found = document(options, method, report, before, started)
+    write(found, changes, options)
+    if interrupted:
+        return 130
+    return 1 if report.failed else 3 if changes and any(c.regression for c in changes[0]) else 0
+
+
+def write(found: dict[str, Any], changes: Changes | None, options: argparse.Namespace) -> None:
+    """Everything that was asked for: table, comparison, files."""
+    from rich.console import Console
+
+    out = Console(width=None if sys.stdout.isatty() else 190)
+    if options.markdown:
+        print(page.markdown(found))
+    else:
+        page.terminal(found, out)
+    if changes:
+        compare.show(*changes, compare.differences(found, options.compare), out)
     if options.json:
         options.json.write_text(json.dumps(found, indent=1, default=float) + "\n", encoding="utf-8")
-    return 130 if interrupted else 1 if report.failed else 0
-
-
-def show(found: dict[str, Any], options: argparse.Namespace, out: Any) -> None:
-    """Everything for the eye."""
-    from harness import compare, table
-
-    if options.markdown:
-        print(table.markdown(found["results"]))
-    else:
-        explain(found, out)
-        table.show(found["results"], out)
-    reasons: dict[str, list[str]] = {}
-    for skip in found["skipped"]:
-        where = " ".join(part for part in (skip["suite"], skip["case"], skip["peer"]) if part)
-        reasons.setdefault(skip["reason"], []).append(where)
-    for reason, places in reasons.items():
-        out.print(f"left out: {reason}: {'; '.join(places)}", highlight=False, markup=False)
-    for failure in found["failures"]:
-        text = f"FAILED: {failure['suite']} {failure['case']} {failure['peer']}: {failure['reason']}"
-        out.print(text, style="red", highlight=False, markup=False)
-    for line in found["mismatches"]:
-        text = f"RESULTS DIFFER: {line['suite']} {line['case']}: {line['what']}"
-        out.print(text, style="bold red", highlight=False, markup=False)
-    if options.compare:
-        compare.show(compare.changes(found["results"], options.compare["results"]), out)
     if options.plot and found["results"]:
         from harness.plot import plot
 

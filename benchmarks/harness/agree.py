@@ -23,6 +23,11 @@ def distance(a: Any, b: Any) -> float:
     return float(np.max(np.abs(a - b))) / (scale if scale > 0 else 1.0)
 
 
+def worst(a: Sequence[Any], b: Sequence[Any]) -> float:
+    """The largest distance between two results; infinite where they have different parts."""
+    return max(map(distance, a, b), default=0.0) if len(a) == len(b) else float("inf")
+
+
 def disagreements(
     results: Mapping[str, Sequence[Any]], rtol: float, order: Sequence[str]
 ) -> tuple[str, dict[str, float], list[str]]:

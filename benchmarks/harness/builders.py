@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from harness.model import Builder, Call, Case
@@ -42,20 +43,32 @@ def numpy_like(make: Maker, wrt: Sequence[int], leave_out: Sequence[str] = ()) -
         import autograd
         import autograd.numpy as anp
 
-        f = make(anp, case)
-
-        def packed(chosen: Any) -> Any:
-            full = list(args)
-            for n, x in zip(argnums, chosen):
-                full[n] = x
-            return f(*full)
-
-        both = autograd.value_and_grad(packed)
-        chosen = tuple(args[n] for n in argnums)
-        return lambda: both(chosen)
+        both = autograd.value_and_grad(make(anp, case), argnums if len(argnums) > 1 else argnums[0])
+        return lambda: both(*args)
 
     every = {"wengert": wengert, "unjitted": unjitted, "jax": jax, "autograd": autograd}
     return {name: builder for name, builder in every.items() if name not in leave_out}
+
+
+def tuned(jax: Builder, **how: Any) -> Builder:
+    """JAX's builder with options for its scan (`suites.idiom.scan`): what its experts try."""
+
+    def build(case: Case, args: tuple[Any, ...]) -> Call:
+        call = jax(replace(case, params={**case.params, "scan_options": how}), args)
+        note = ", ".join(name if value is True else f"{name} {value}" for name, value in how.items())
+        return noted(call, note)
+
+    return build
+
+
+def noted(call: Call, note: str) -> Call:
+    """The call with a note on how its peer computes it."""
+
+    def same() -> Any:
+        return call()
+
+    same.note = note  # type: ignore[attr-defined]
+    return same
 
 
 def torch_like(make: Callable[[Case], Callable[..., Any]], wrt: Sequence[int]) -> dict[str, Builder]:

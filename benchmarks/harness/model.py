@@ -33,7 +33,9 @@ class Case:
     sweep: str = ""
     """For cases that form a line over one parameter: that parameter's name."""
     slow_peers: tuple[str, ...] = ()
-    """Peers that take minutes here and run with --slow only."""
+    """Peers that take long here and run with --slow only."""
+    without: tuple[str, ...] = ()
+    """Peers whose users would not do this with them, or who do it in another case of the suite."""
 
     @property
     def tolerance(self) -> float:
@@ -47,8 +49,7 @@ class Case:
             raise AttributeError(name) from None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        fields = (self.name, dict(self.params), self.dtype, self.rtol, self.sweep, self.slow_peers)
-        return Case, fields
+        return Case, tuple(dict(v) if k == "params" else v for k, v in vars(self).items())
 
 
 Builder = Callable[[Case, tuple[Any, ...]], Call]
@@ -66,6 +67,8 @@ class Suite:
     builders: Mapping[str, Builder]
     requires: tuple[str, ...] = ()
     """Packages without which the suite is skipped."""
+    lacking: Callable[[], str] = str
+    """What wengert lacks for this suite, in words; "" where it lacks nothing."""
     kind: str = "call"
 
 
@@ -84,16 +87,9 @@ class ProcessSuite:
     unit: str = "s"
     rounds: int = 5
     requires: tuple[str, ...] = ()
+    lacking: Callable[[], str] = str
     kind: str = "process"
+    threads: int = 0
+    """Threads for every peer, where it is not the number that was asked for."""
     whole_process: bool = False
     """Measure from the start of the interpreter to its exit, instead of from the first line of the script."""
-
-
-@dataclass(frozen=True)
-class Missing:
-    """A suite that waits for a feature of wengert."""
-
-    name: str
-    about: str
-    reason: str
-    kind: str = "missing"

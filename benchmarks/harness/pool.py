@@ -8,6 +8,7 @@ import select
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -101,19 +102,26 @@ class Remote:
 
 
 class Pool:
-    """The workers of one suite, started when first asked for; a kernel cache for each, in `cache_dir`."""
+    """The workers of a run, one process for each peer, started when first asked for."""
 
-    def __init__(self, threads: int, timeout: float, cache_dir: str | None = None) -> None:
-        self.threads, self.timeout, self.cache_dir = threads, timeout, cache_dir
+    def __init__(self, threads: int, timeout: float) -> None:
+        self.threads, self.timeout = threads, timeout
         self.remotes: dict[str, Remote] = {}
+        self.caches: dict[str, str] = {}
 
     def get(self, peer: str) -> Remote:
         """The peer's worker; a new one if the last one has died."""
         remote = self.remotes.get(peer)
         if remote is None or not remote.alive:
-            cache = self.cache_dir and os.path.join(self.cache_dir, peer)
-            remote = self.remotes[peer] = Remote(peer, self.threads, self.timeout, cache)
+            remote = self.remotes[peer] = Remote(peer, self.threads, self.timeout, self.caches.get(peer))
         return remote
+
+    def renew(self, peers: Iterable[str], cache_dir: str) -> None:
+        """Stop these workers. Those that take their place keep their kernels in `cache_dir`."""
+        for peer in peers:
+            self.caches[peer] = cache_dir
+            if peer in self.remotes:
+                self.remotes.pop(peer).stop()
 
     def __enter__(self) -> Pool:
         return self

@@ -32,7 +32,7 @@ def ratio(new: Spread, old: Spread) -> Spread:
     return Spread(new.median / old.median, new.q1 / old.q3, new.q3 / old.q1)
 
 
-def verdict(change: Spread, least: float = 0.03) -> str:
+def verdict(change: Spread, least: float = 0.1) -> str:
     """ "slower" or "faster" where the whole spread lies beyond 1 and the median by `least`; else ""."""
     if change.q1 > 1 and change.median > 1 + least:
         return "slower"
@@ -66,11 +66,19 @@ def exponent(sizes: Sequence[float], times: Sequence[float]) -> float:
     return statistics.linear_regression(x, y).slope
 
 
-def rounds_for(seconds: float, rounds: int, budget: float, least: int = 3) -> int:
-    """How many rounds fit into the budget when one call takes `seconds`."""
+def rounds_for(seconds: float, rounds: int, budget: float, least: int) -> int:
+    """How many rounds fit into the budget when a turn takes `seconds`."""
     if seconds <= 0:
         return rounds
     return max(least, min(rounds, int(budget / seconds)))
+
+
+def steady(samples: Sequence[float], within: float, least: int = 5) -> bool:
+    """Whether there are `least` samples and their quartiles lie within so small a part of the median."""
+    if len(samples) < least:
+        return False
+    found = spread(samples)
+    return found.q3 - found.q1 <= within * found.median
 
 
 def in_words(seconds: float | None, digits: int = 3) -> str:

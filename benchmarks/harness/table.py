@@ -9,7 +9,8 @@ from typing import Any
 from harness.peers import PEERS
 from harness.stats import exponent, in_words, round_to
 
-HEAD = ("case", "peer", "per call", "quartiles", "wengert is", "first call", "record", "compile", "break-even to JAX")
+HEAD = ("case", "peer", "per call", "quartiles", "wengert is", "first call", "record", "compile", "in background",
+        "break-even to JAX")  # fmt: skip
 Row = dict[str, Any]
 
 
@@ -31,17 +32,27 @@ def ours(rows: Sequence[Row]) -> Row | None:
     return by_peer.get("wengert") or by_peer.get("unjitted")
 
 
+def multiple(row: Row, mine: Row) -> float | None:
+    """The row's figure as a multiple of wengert's; None where memory did not grow at all."""
+    return row["median"] / mine["median"] if min(row["median"], mine["median"]) > 0 else None
+
+
+def level(row: Row, mine: Row) -> bool:
+    """Whether two figures may not be told apart: the quartiles overlap, or the medians differ by less than 5 %."""
+    overlap = row["q1"] <= mine["q3"] and mine["q1"] <= row["q3"]
+    return bool(overlap or abs(row["median"] - mine["median"]) < 0.05 * mine["median"])
+
+
 def against(row: Row, mine: Row | None) -> str:
     """How many times faster or slower wengert is than this row."""
     if mine is None or row is mine:
         return ""
-    if min(row["median"], mine["median"]) <= 0:
+    times = multiple(row, mine)
+    if times is None:
         return "-"
-    times = row["median"] / mine["median"]
     better, worse = ("smaller", "larger") if row["unit"] == "MB" else ("faster", "slower")
-    overlap = row["q1"] <= mine["q3"] and mine["q1"] <= row["q3"]
-    if overlap:
-        return f"{round_to(times, 2)}x (within spread)"
+    if level(row, mine):
+        return f"{round_to(times, 2)}x (level)"
     return f"{round_to(times, 2)}x {better}" if times >= 1 else f"{round_to(1 / times, 2)}x {worse}"
 
 
@@ -62,6 +73,7 @@ def lines_of(results: Sequence[Row]) -> list[list[str]]:
                     in_words(row.get("first")),
                     in_words(row.get("record")),
                     in_words(row.get("compile")),
+                    in_words(row.get("background")),
                     row.get("break_even", ""),
                 ]
             )
@@ -78,15 +90,29 @@ def exponents(results: Iterable[Row]) -> list[tuple[str, str, str, float]]:
     return [(*key, exponent(*zip(*points))) for key, points in found.items() if len(points) > 1]
 
 
+def in_markdown(rows: Iterable[Sequence[str]], words: int = 2) -> str:
+    """A Markdown table from its head and rows; from column `words` on to the right."""
+    head, *body = rows
+    rule = ["---"] * words + ["---:"] * (len(head) - words)
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *body))
+
+
+def growth(results: Iterable[Row]) -> str:
+    """The fitted exponents in Markdown, one row a parameter; "" where there are none."""
+    fitted = exponents(results)
+    if not fitted:
+        return ""
+    peers = [name for name in PEERS if any(n == name for *_, n, _ in fitted)]
+    rows = [["time ~ parameter ^ exponent", *(PEERS[name].label for name in peers)]]
+    for (suite, parameter), group in groupby(sorted(fitted), lambda x: x[:2]):
+        by_peer = {name: f"{e:.2f}" for _, _, name, e in group}
+        rows.append([f"{suite}: {parameter}", *(by_peer.get(name, "") for name in peers)])
+    return in_markdown(rows, 1)
+
+
 def markdown(results: Sequence[Row]) -> str:
     """The table in Markdown, with the fitted exponents below."""
-    rows = [HEAD, ["---"] * len(HEAD), *lines_of(results)]
-    text = "\n".join("| " + " | ".join(cells) + " |" for cells in rows)
-    fitted = exponents(results)
-    if fitted:
-        text += "\n\n| suite | parameter | peer | fitted exponent |\n| --- | --- | --- | --- |\n"
-        text += "\n".join(f"| {s} | {p} | {PEERS[n].label} | {e:.2f} |" for s, p, n, e in fitted)
-    return text
+    return "\n\n".join(text for text in (in_markdown([HEAD, *lines_of(results)]), growth(results)) if text)
 
 
 def show(results: Sequence[Row], console: Any) -> None:
@@ -95,7 +121,7 @@ def show(results: Sequence[Row], console: Any) -> None:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for k, name in enumerate(HEAD):
-        table.add_column(name, justify="right" if 1 < k < 8 else "left", no_wrap=k > 1)
+        table.add_column(name, justify="right" if 1 < k < 9 else "left", no_wrap=k > 1)
     for cells in lines_of(results):
         if cells[0]:
             table.add_row()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
+from harness.model import Call
 from harness.peers import Peer
 
 
@@ -30,7 +32,10 @@ def warm_up(peer: Peer, threads: int, compile_events: dict[str, float]) -> str:
         return f"{torch.get_num_threads()}"
     if peer.package == "wengert":
         import wengert
+        from wengert import hot
 
+        # Regions are compiled in the background once a function has taken 30 ms. Here: after its second call.
+        hot._MOST = 2
         wengert.jit(wengert.value_and_grad(lambda x: x * x))(1.0)
     elif peer.package == "autograd":
         import autograd
@@ -45,6 +50,43 @@ def warm_up(peer: Peer, threads: int, compile_events: dict[str, float]) -> str:
 
         return f"{threads} BLAS, {numba.config.NUMBA_NUM_THREADS} Numba"
     return f"{threads}"
+
+
+def compile_in_background(call: Call) -> float:
+    """Wait until wengert has compiled the regions of this function; for how many seconds that was."""
+    from wengert import hot
+
+    call()
+    call()
+    start, idle = time.perf_counter(), 0
+    while idle < 3:  # between two looks a task may be neither in the queue nor under way
+        pending = not hot._worker.todo.empty() or hot._worker.busy.locked()
+        idle = 0 if pending else idle + 1
+        time.sleep(1e-4)
+    return time.perf_counter() - start
+
+
+def choose_blas_threads(call: Call, threads: int) -> int:
+    """Let BLAS use one thread or all, whichever makes the call faster: what a patient expert tries first."""
+    if threads == 1:
+        return 1
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        return threads
+
+    def fastest(count: int) -> float:
+        threadpool_limits(count, "blas")
+        found, stop = [], time.perf_counter() + 0.05
+        while len(found) < 3 or time.perf_counter() < stop:
+            start = time.perf_counter()
+            call()
+            found.append(time.perf_counter() - start)
+        return min(found)
+
+    best = min((1, threads), key=fastest)
+    threadpool_limits(best, "blas")
+    return best
 
 
 def blas() -> list[str]:

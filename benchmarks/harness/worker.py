@@ -16,9 +16,10 @@ import time
 import traceback
 from typing import Any, BinaryIO
 
+from harness.agree import worst
 from harness.model import Call, Case, NotHere
-from harness.peers import PEERS, as_numpy, native, pin
-from harness.warmup import blas, warm_up
+from harness.peers import PEERS, as_numpy, blocking, native, pin, prepare
+from harness.warmup import blas, choose_blas_threads, compile_in_background, warm_up
 
 
 def send(pipe: BinaryIO, message: Any) -> None:
@@ -37,6 +38,10 @@ def receive(pipe: BinaryIO) -> Any:
     return pickle.loads(pipe.read(struct.unpack("<Q", head)[0]))
 
 
+LONG = 0.1
+"""Turns longer than this, in seconds, start without untimed calls: they warm themselves."""
+
+
 class Worker:
     """What one peer's process knows: its peer and the case that is being measured."""
 
@@ -44,13 +49,13 @@ class Worker:
         self.peer = PEERS[peer]
         self.threads = threads
         self.call: Call | None = None
+        self.arguments: tuple[Any, ...] = ()
         self.compile_events: dict[str, float] = {}
 
     def hello(self) -> dict[str, Any]:
         """Import the peer, bring its machinery up with a trivial function, and say what was found."""
         facts = {"threads": warm_up(self.peer, self.threads, self.compile_events)}
-        gc.collect()
-        gc.freeze()  # what the libraries hold is not searched again before every turn
+        _freeze()
         return facts
 
     def blas(self) -> list[str]:
@@ -62,39 +67,59 @@ class Worker:
         from suites import load
 
         loaded = load(suite)
-        self.call = None
+        self.call, self.arguments = None, ()
+        gc.unfreeze()
         gc.collect()
-        if self.peer.family == "jax":
-            import jax
-
-            jax.config.update("jax_enable_x64", case.dtype == "float64")
-        arguments = native(self.peer, loaded.inputs(case))
+        prepare(self.peer, case.dtype)
+        self.arguments = arguments = native(self.peer, loaded.inputs(case))
         self.compile_events.clear()
         kernels = _kernels_compiled(self.peer.package)
         start = time.perf_counter()
         built = loaded.builders[self.peer.name](case, arguments)
-        call = self._blocking(built)
+        call = blocking(self.peer, built)
         result = call()
         facts: dict[str, Any] = {"first": time.perf_counter() - start}
         facts |= dict(self.compile_events)
         if again and self.peer.package == "wengert":
             start = time.perf_counter()
-            call = self._blocking(loaded.builders[self.peer.name](case, arguments))
+            call = blocking(self.peer, loaded.builders[self.peer.name](case, arguments))
             result = call()
             facts["record"] = time.perf_counter() - start
             facts["compile"] = max(0.0, facts["first"] - facts["record"])
             facts["kernels"] = _kernels_compiled("wengert") - kernels
+        if self.peer.name == "wengert":
+            facts["background"] = compile_in_background(call)
+            first, result = as_numpy(result), call()
+            if worst(first, as_numpy(result)) > case.tolerance:
+                raise RuntimeError("the result changed when the function had been compiled")
+        if self.peer.name == "limit":
+            facts["blas threads"] = choose_blas_threads(call, self.threads)
         self.call = call
         facts["note"] = getattr(built, "note", "")
         facts["result"] = as_numpy(result)
+        _freeze()
         return facts
 
-    def _blocking(self, call: Call) -> Call:
-        if self.peer.family != "jax":
-            return call
-        from jax import block_until_ready
+    def elsewhere(self) -> list[Any]:
+        """The result after every input but labels was changed in place; [] where there is none. For NumPy's arrays.
 
-        return lambda: block_until_ready(call())
+        The result of the call before must not change with it. The inputs are put back afterwards.
+        """
+        assert self.call is not None
+        before = self.call()
+        kept = as_numpy(before)
+        arrays = [a for a in self.arguments if hasattr(a, "flags") and not set(a.ravel()[:100].tolist()) <= {0.0, 1.0}]
+        copies = [a.copy() for a in arrays]
+        for a in arrays:
+            a *= a.dtype.type(1.01)
+        found = as_numpy(self.call())
+        for a, copy in zip(arrays, copies):
+            a[...] = copy
+        if self.peer.package == "wengert":
+            for a, b in zip(kept, as_numpy(before)):
+                if a.tobytes() != b.tobytes():
+                    raise RuntimeError("a second call changed the result of the first")
+        return found if arrays else []
 
     def settle(self, seconds: float) -> float:
         """Warm up for so long; the fastest call so far in seconds."""
@@ -108,20 +133,11 @@ class Worker:
             if end >= stop:
                 return best
 
-    def calibrate(self, target: float) -> int:
-        """How many calls fill the target time."""
-        calls = 1
-        while True:
-            taken = self._timed(calls)
-            if taken >= target or calls >= 1 << 22:
-                return calls
-            grow = 2.0 if taken <= 0 else min(16.0, 1.2 * target / taken)
-            calls = max(calls + 1, int(calls * grow))
-
-    def turn(self, calls: int) -> float:
-        """One turn: a tenth of the calls (at least one) untimed, then all of them timed; seconds a call."""
+    def turn(self, calls: int, once: float) -> float:
+        """One turn of so many calls that take `once` seconds each; seconds a call. A tenth goes before, untimed."""
         gc.collect()
-        self._timed(max(1, calls // 10))
+        if calls * once < LONG:
+            self._timed(max(1, calls // 10))
         return self._timed(calls) / calls
 
     def _timed(self, calls: int) -> float:
@@ -135,6 +151,12 @@ class Worker:
             return time.perf_counter() - start
         finally:
             gc.enable()
+
+
+def _freeze() -> None:
+    """What is held now is not searched again before every turn."""
+    gc.collect()
+    gc.freeze()
 
 
 def _kernels_compiled(package: str) -> int:

@@ -13,6 +13,8 @@ import numpy as np
 from harness.builders import numpy_like, torch_like
 from harness.model import Call, Case, Suite
 
+from suites import idiom
+
 GAMMA, M = 1.0, 0
 
 
@@ -53,10 +55,7 @@ def constant(case: Case) -> float:
 def make(xp: Any, case: Case) -> Any:
     d, k, n = case.d, case.k, case.n
     index, fixed = places(d).ravel(), constant(case)
-
-    def logsumexp(x: Any, axis: int) -> Any:
-        top = xp.max(x, axis=axis, keepdims=True)
-        return xp.squeeze(top, axis) + xp.log(xp.sum(xp.exp(x - top), axis=axis))
+    logsumexp = idiom.logsumexp(xp)
 
     def loss(alphas: Any, means: Any, icf: Any, x: Any) -> Any:
         log_diagonal, lower = icf[:, :d], icf[:, d:]
@@ -123,8 +122,10 @@ def limit(case: Case, args: tuple[Any, ...]) -> Call:
                 for j in range(d):
                     total += y[a, i, j] * y[a, i, j]
                 inner[a, i] = alphas[a] + logdets[a] - 0.5 * total
-        top, total = np.full(n, -np.inf), np.zeros(n)
-        for a in range(k):
+        top, total = np.empty(n), np.zeros(n)
+        for i in range(n):
+            top[i] = inner[0, i]
+        for a in range(1, k):
             for i in range(n):
                 top[i] = max(top[i], inner[a, i])
         for a in range(k):
@@ -135,11 +136,14 @@ def limit(case: Case, args: tuple[Any, ...]) -> Call:
         for i in range(n):
             value += top[i] + np.log(total[i])
             total[i] = 1.0 / total[i]
-        high = np.max(alphas)
-        soft = np.exp(alphas - high)
-        whole = np.sum(soft)
+        high, whole, soft = -np.inf, 0.0, np.empty(k)
+        for a in range(k):
+            high = max(high, alphas[a])
+        for a in range(k):
+            soft[a] = np.exp(alphas[a] - high)
+            whole += soft[a]
         value -= n * (high + np.log(whole))
-        ga, gm, gi = np.empty(k), np.zeros((k, d)), np.empty_like(icf)
+        ga, gm, gi, column = np.empty(k), np.zeros((k, d)), np.empty_like(icf), np.empty(d)
         for a in range(k):
             weight = 0.0
             for i in range(n):
@@ -149,11 +153,14 @@ def limit(case: Case, args: tuple[Any, ...]) -> Call:
                     y[a, i, j] *= -w
             ga[a] = weight - n * soft[a] / whole
             g = np.dot(y[a].T, centred[a])
-            column = np.zeros(d)
+            for j in range(d):
+                column[j] = 0.0
             for i in range(n):
                 for j in range(d):
                     column[j] += y[a, i, j]
-            gm[a] = -np.dot(column, factors[a])
+            for j in range(d):
+                for i in range(j, d):
+                    gm[a, j] -= column[i] * factors[a, i, j]
             for j in range(d):
                 q = factors[a, j, j]
                 gi[a, j] = weight - M + (g[j, j] + GAMMA**2 * q) * q

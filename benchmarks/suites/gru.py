@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
-from harness.model import Call, Case
+import numpy as np
+from harness.model import Case
 
-from suites.recurrent import objective, scan_of, sigmoid_of, suite, zeros
+from suites import idiom
+from suites.recurrent import objective, suite, zeros
 
 
 def _step(xp: Any, case: Case) -> Any:
     """h, input part, hidden part -> the next h."""
-    sigmoid, n = sigmoid_of(xp), case.H
+    sigmoid, n = idiom.sigmoid(xp), case.H
 
     def gates(h: Any, gi: Any, gh: Any) -> Any:
         r = sigmoid(gi[:, :n] + gh[:, :n])
@@ -23,7 +26,7 @@ def _step(xp: Any, case: Case) -> Any:
 
 
 def make(xp: Any, case: Case) -> Any:
-    scan, gates = scan_of(xp, case), _step(xp, case)
+    scan, gates = idiom.scan(xp, case), _step(xp, case)
 
     def loss(xs: Any, targets: Any, wx: Any, wh: Any, bx: Any, bh: Any) -> Any:
         def step(h: Any, x: Any) -> Any:
@@ -36,16 +39,15 @@ def make(xp: Any, case: Case) -> Any:
     return loss
 
 
-def limit(case: Case, args: tuple[Any, ...]) -> Call:
+@cache
+def by_hand(dtype: str, last: bool) -> Any:
     """Backpropagation by hand: products over all steps at once wherever the maths allows it."""
-    import numpy as np
     from numba import njit
 
     from suites.vectormath import OPTIONS, functions
 
-    _, tanh, logistic = functions(case.dtype)
-    last = case.loss == "last"
-    real = np.dtype(case.dtype).type
+    _, tanh, logistic = functions(dtype)
+    real = np.dtype(dtype).type
     one = real(1.0)
 
     # Loops over few arrays each: LLVM gives up vectorising when too many might overlap.
@@ -97,15 +99,16 @@ def limit(case: Case, args: tuple[Any, ...]) -> Call:
                 forward(z[t, k], m[k], both_biases, bx, bh, h[t, k], h[t + 1, k])
         value, scale = 0.0, real(2.0 / targets.size)
         back = np.ascontiguousarray(wh.T)
+        wanted = targets.reshape(targets.size // (batch * n), batch, n)
         dh = np.zeros((batch, n), xs.dtype)
         through = np.zeros((batch, n), xs.dtype)
         for t in range(steps - 1, -1, -1):
             if not last or t == steps - 1:
-                target = targets.reshape(targets.size // (batch * n), batch, n)[0 if last else t]
+                at = 0 if last else t
                 for k in range(batch):
                     part = real(0.0)
                     for j in range(n):
-                        e = h[t + 1, k, j] - target[k, j]
+                        e = h[t + 1, k, j] - wanted[at, k, j]
                         part += e * e
                         dh[k, j] += scale * e
                     value += part
@@ -125,9 +128,14 @@ def limit(case: Case, args: tuple[Any, ...]) -> Call:
         before = h[:steps].reshape(rows, n)
         return value / targets.size, np.dot(flat.T, di), np.dot(before.T, dm), gx, gh
 
-    shapes = ((case.T, 3 * case.H), (case.T + 1, case.H), (case.T, 3 * case.H))
-    space = [np.empty((t, case.B, width), case.dtype) for t, width in shapes]
-    return lambda: both(*args, *space)
+    return both
 
 
-SUITE = suite("gru", __doc__, make, limit, gates=3, biases=2, module="GRU")
+def frames(T: int, H: int) -> tuple[tuple[int, int], ...]:
+    """(steps, width) of each array that the derivative by hand keeps over time."""
+    return ((T, 3 * H), (T + 1, H), (T, 3 * H))
+
+
+SUITE = suite(
+    "gru", __doc__, make, by_hand, frames, gates=3, biases=2, module="GRU", jax_tuned={"recompute": True}, quick=0,
+)  # fmt: skip

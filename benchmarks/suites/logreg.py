@@ -8,6 +8,8 @@ import numpy as np
 from harness.builders import numpy_like, pytensor_call, torch_like
 from harness.model import Call, Case, Suite
 
+from suites import datasets
+
 PENALTY = 0.01
 
 
@@ -17,9 +19,7 @@ def cases(quick: bool) -> list[Case]:
 
 def inputs(case: Case) -> tuple[Any, ...]:
     """Standardised features with a column of ones, labels -1 and 1, weights."""
-    from sklearn.datasets import load_breast_cancer
-
-    x, y = load_breast_cancer(return_X_y=True)
+    x, y = datasets.table("breast_cancer.csv", skip=1)
     x = (x - x.mean(0)) / x.std(0)
     x = np.ascontiguousarray(np.hstack([x, np.ones((len(x), 1))]))
     return x, np.where(y == 1, 1.0, -1.0), 0.1 * np.random.default_rng(4).normal(size=x.shape[1])
@@ -35,8 +35,8 @@ def make(xp: Any, case: Case) -> Any:
 def make_torch(case: Case) -> Any:
     import torch
 
-    zero = torch.zeros((), dtype=torch.float64)
-    return lambda x, s, w: torch.mean(torch.logaddexp(zero, -s * (x @ w))) + PENALTY * torch.sum(w * w)
+    # softplus is linear beyond 20, which is good to 2e-9; of five ways to write this loss it is the fastest.
+    return lambda x, s, w: torch.mean(torch.nn.functional.softplus(-s * (x @ w))) + PENALTY * torch.sum(w * w)
 
 
 def pytensor(case: Case, args: tuple[Any, ...]) -> Call:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
-from harness.model import Call, Case
+import numpy as np
+from harness.model import Case
 
-from suites.recurrent import objective, scan_of, sigmoid_of, suite, zeros
+from suites import idiom
+from suites.recurrent import objective, suite, zeros
 
 
 def make(xp: Any, case: Case) -> Any:
-    scan, sigmoid, n = scan_of(xp, case), sigmoid_of(xp), case.H
+    scan, sigmoid, n = idiom.scan(xp, case), idiom.sigmoid(xp), case.H
 
     def loss(xs: Any, targets: Any, wx: Any, wh: Any, b: Any) -> Any:
         def step(carry: Any, x: Any) -> Any:
@@ -27,52 +30,47 @@ def make(xp: Any, case: Case) -> Any:
     return loss
 
 
-def limit(case: Case, args: tuple[Any, ...]) -> Call:
+@cache
+def by_hand(dtype: str, last: bool) -> Any:
     """Backpropagation by hand: products over all steps at once wherever the maths allows it."""
-    import numpy as np
     from numba import njit
 
     from suites.vectormath import OPTIONS, functions
 
-    _, tanh, logistic = functions(case.dtype)
-    last = case.loss == "last"
-    real = np.dtype(case.dtype).type
+    _, tanh, logistic = functions(dtype)
+    real = np.dtype(dtype).type
     one = real(1.0)
 
-    # Loops over few arrays each: LLVM gives up vectorising when too many might overlap.
+    # Loops over few arrays each: LLVM gives up vectorising when too many might overlap. Indices in place of views:
+    # a view costs two atomic instructions.
     @njit(**OPTIONS)
-    def forward(z: Any, m: Any, b: Any, old: Any, c: Any, s: Any, h: Any) -> None:
-        n = h.size
-        for j in range(2 * n):
-            z[j] = logistic(z[j] + m[j] + b[j])
-        for j in range(2 * n, 3 * n):
-            z[j] = tanh(z[j] + m[j] + b[j])
-        for j in range(3 * n, 4 * n):
-            z[j] = logistic(z[j] + m[j] + b[j])
-        i, f, g, o = z[:n], z[n : 2 * n], z[2 * n : 3 * n], z[3 * n :]
+    def forward(z: Any, m: Any, b: Any, gain: Any, c: Any, s: Any, h: Any, t: int, k: int) -> None:
+        n = h.shape[2]
+        for j in range(4 * n):  # tanh x = 2 logistic(2 x) - 1: all gates in one loop
+            z[t, k, j] = gain[j] * logistic(gain[j] * (z[t, k, j] + m[k, j] + b[j])) + (one - gain[j])
         for j in range(n):
-            c[j] = f[j] * old[j] + i[j] * g[j]
+            c[t + 1, k, j] = z[t, k, n + j] * c[t, k, j] + z[t, k, j] * z[t, k, 2 * n + j]
         for j in range(n):
-            s[j] = tanh(c[j])
+            s[t, k, j] = tanh(c[t + 1, k, j])
         for j in range(n):
-            h[j] = o[j] * s[j]
+            h[t + 1, k, j] = z[t, k, 3 * n + j] * s[t, k, j]
 
     @njit(**OPTIONS)
-    def backward(z: Any, old: Any, s: Any, dh: Any, dc: Any) -> None:
-        n = dh.size
-        i, f, g, o = z[:n], z[n : 2 * n], z[2 * n : 3 * n], z[3 * n :]
+    def backward(z: Any, c: Any, s: Any, dh: Any, dc: Any, t: int, k: int) -> None:
+        n = dh.shape[1]
         for j in range(n):
-            dc[j] += dh[j] * o[j] * (one - s[j] * s[j])
+            dc[k, j] += dh[k, j] * z[t, k, 3 * n + j] * (one - s[t, k, j] * s[t, k, j])
         for j in range(n):
-            o[j] = dh[j] * s[j] * o[j] * (one - o[j])
+            o = z[t, k, 3 * n + j]
+            z[t, k, 3 * n + j] = dh[k, j] * s[t, k, j] * o * (one - o)
         for j in range(n):
-            a, b = i[j], g[j]
-            i[j] = dc[j] * b * a * (one - a)
-            g[j] = dc[j] * a * (one - b * b)
+            i, g = z[t, k, j], z[t, k, 2 * n + j]
+            z[t, k, j] = dc[k, j] * g * i * (one - i)
+            z[t, k, 2 * n + j] = dc[k, j] * i * (one - g * g)
         for j in range(n):
-            a, e = f[j], dc[j]
-            f[j] = e * old[j] * a * (one - a)
-            dc[j] = e * a
+            f, e = z[t, k, n + j], dc[k, j]
+            z[t, k, n + j] = e * c[t, k, j] * f * (one - f)
+            dc[k, j] = e * f
 
     @njit(**OPTIONS)
     def both(xs: Any, targets: Any, wx: Any, wh: Any, b: Any, z: Any, h: Any, c: Any, s: Any) -> Any:
@@ -84,26 +82,29 @@ def limit(case: Case, args: tuple[Any, ...]) -> Call:
         h[0] = 0
         c[0] = 0
         m = np.empty((batch, 4 * n), xs.dtype)
+        gain = np.ones(4 * n, xs.dtype)
+        gain[2 * n : 3 * n] = 2
         for t in range(steps):
             np.dot(h[t], wh, m)
             for k in range(batch):
-                forward(z[t, k], m[k], b, c[t, k], c[t + 1, k], s[t, k], h[t + 1, k])
+                forward(z, m, b, gain, c, s, h, t, k)
         value, scale = 0.0, real(2.0 / targets.size)
         back = np.ascontiguousarray(wh.T)
+        wanted = targets.reshape(targets.size // (batch * n), batch, n)
         dh = np.zeros((batch, n), xs.dtype)
         dc = np.zeros((batch, n), xs.dtype)
         for t in range(steps - 1, -1, -1):
             if not last or t == steps - 1:
-                target = targets.reshape(targets.size // (batch * n), batch, n)[0 if last else t]
+                at = 0 if last else t
                 for k in range(batch):
                     part = real(0.0)
                     for j in range(n):
-                        e = h[t + 1, k, j] - target[k, j]
+                        e = h[t + 1, k, j] - wanted[at, k, j]
                         part += e * e
                         dh[k, j] += scale * e
                     value += part
             for k in range(batch):
-                backward(z[t, k], c[t, k], s[t, k], dh[k], dc[k])
+                backward(z, c, s, dh, dc, t, k)
             if t:
                 np.dot(z[t], back, dh)
         delta = z.reshape(rows, 4 * n)
@@ -114,9 +115,14 @@ def limit(case: Case, args: tuple[Any, ...]) -> Call:
         before = h[:steps].reshape(rows, n)
         return value / targets.size, np.dot(flat.T, delta), np.dot(before.T, delta), gb
 
-    shapes = ((case.T, 4 * case.H), (case.T + 1, case.H), (case.T + 1, case.H), (case.T, case.H))
-    space = [np.empty((t, case.B, width), case.dtype) for t, width in shapes]
-    return lambda: both(*args, *space)
+    return both
 
 
-SUITE = suite("lstm", __doc__, make, limit, gates=4, biases=1, module="LSTM", quick=1)
+def frames(T: int, H: int) -> tuple[tuple[int, int], ...]:
+    """(steps, width) of each array that the derivative by hand keeps over time."""
+    return ((T, 4 * H), (T + 1, H), (T + 1, H), (T, H))
+
+
+SUITE = suite(
+    "lstm", __doc__, make, by_hand, frames, gates=4, biases=1, module="LSTM", jax_tuned={"recompute": True}, quick=1,
+)  # fmt: skip

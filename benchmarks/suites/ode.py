@@ -6,15 +6,23 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from harness.builders import casadi_buffer, numpy_like, torch_like
-from harness.model import Builder, Call, Case, NotHere, Suite
+from harness.builders import casadi_buffer, noted, numpy_like, torch_like, tuned
+from harness.model import Call, Case, Suite
+
+from suites import idiom
 
 H = 0.01
 
 
 def cases(quick: bool) -> list[Case]:
+    """As a loop and as a scan. Libraries that have only the loop stand in the first case; JAX, which would compile
+    the unrolled loop for minutes, stands in both with its scan."""
     steps = 20 if quick else 1000
-    return [Case(f"{kind}, {steps} steps", {"steps": steps, "kind": kind}) for kind in ("Python loop", "scan")]
+    loops_only = ("unjitted", "autograd", "torch", "torch-compile", "casadi")
+    return [
+        Case(f"Python loop, {steps} steps", {"steps": steps, "scan": False}),
+        Case(f"scan, {steps} steps", {"steps": steps, "scan": True}, without=loops_only),
+    ]
 
 
 def inputs(case: Case) -> tuple[Any, ...]:
@@ -44,26 +52,18 @@ def looped(case: Case) -> Any:
     return f
 
 
-def scanned(case: Case, scan: Any) -> Any:
+def make(xp: Any, case: Case) -> Any:
+    """wengert as the case says; JAX always with lax.scan, as its users would; autograd has only the loop."""
+    if xp.__name__ != "jax.numpy" and not case.scan:
+        return looped(case)
+    scan = idiom.scan(xp, case)
+
     def f(start: Any, p: Any) -> Any:
         rates = [p[k] for k in range(4)]
         (x, y), _ = scan(lambda u, _: (step(*u, *rates), None), (start[0], start[1]), None, length=case.steps)
         return x * x + y * y
 
     return f
-
-
-def make(xp: Any, case: Case) -> Any:
-    """wengert as the case says; JAX always with lax.scan, as its users would; autograd has only the loop."""
-    if xp.__name__ == "jax.numpy":
-        from jax.lax import scan
-
-        return scanned(case, scan)
-    if xp.__name__ == "numpy" and case.kind == "scan":
-        from wengert import scan as ours
-
-        return scanned(case, ours)
-    return looped(case)
 
 
 def casadi(case: Case, args: tuple[Any, ...]) -> Call:
@@ -82,11 +82,11 @@ def adjoint(steps: int) -> Any:
 
     h = H
 
-    @njit(error_model="numpy", inline="always")
+    @njit(error_model="numpy")
     def rate(x: float, y: float, p: Any) -> Any:
         return p[0] * x - p[1] * x * y, p[2] * x * y - p[3] * y
 
-    @njit(error_model="numpy", inline="always")
+    @njit(error_model="numpy")
     def back(x: float, y: float, p: Any, u: float, v: float, g: Any) -> Any:
         g[0] += u * x
         g[1] -= u * x * y
@@ -133,35 +133,11 @@ def limit(case: Case, args: tuple[Any, ...]) -> Call:
     return lambda: both(*args)
 
 
-def noted(builder: Builder, note: str) -> Builder:
-    """The builder with a note on how its peer computes it."""
-
-    def build(case: Case, args: tuple[Any, ...]) -> Call:
-        inner = builder(case, args)
-
-        def call() -> Any:
-            return inner()
-
-        call.note = note  # type: ignore[attr-defined]
-        return call
-
-    return build
-
-
-def loop_only(builder: Builder) -> Builder:
-    """These have only a loop: their figures stand in the other case."""
-
-    def build(case: Case, args: tuple[Any, ...]) -> Call:
-        if case.kind == "scan":
-            raise NotHere("has only the loop; see the other case")
-        return builder(case, args)
-
-    return build
-
-
-_SHARED = numpy_like(make, [0, 1]) | torch_like(looped, [0, 1]) | {"casadi": casadi}
+_SHARED = numpy_like(make, [0, 1]) | torch_like(looped, [0, 1])
+_JAX = _SHARED["jax"]
 SUITE = Suite(
     "ode", __doc__, cases, inputs,
-    _SHARED | {name: loop_only(_SHARED[name]) for name in ("autograd", "torch", "torch-compile", "casadi")}
-    | {"jax": noted(_SHARED["jax"], "lax.scan"), "limit": limit},
+    _SHARED
+    | {"jax": lambda case, args: noted(_JAX(case, args), "lax.scan"), "jax-tuned": tuned(_JAX, recompute=True),
+       "casadi": casadi, "limit": limit},
 )  # fmt: skip

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from harness.builders import numpy_like
+from harness.builders import numpy_like, tuned
 from harness.model import Builder, Call, Case, Suite
 
-SHAPES = ((50, 1, 2, 16), (100, 32, 2, 64), (1000, 16, 4, 32), (100, 64, 8, 256))
-"""(T, B, I, H): steps, batch, inputs, hidden units."""
+ByHand = Callable[[str, bool], Any]
+"""From a dtype and whether the loss is on the last output alone to the compiled derivative."""
+Frames = Callable[[int, int], Sequence[tuple[int, int]]]
+"""From steps and width of the state to (steps, width) of what the derivative by hand keeps over time."""
+
+SHAPES = {
+    (50, 1, 2, 16): (),
+    (100, 32, 2, 64): ("unjitted",),
+    (1000, 16, 4, 32): ("unjitted", "autograd"),
+    (100, 64, 8, 256): ("unjitted", "autograd"),
+}
+"""(T, B, I, H): steps, batch, inputs, hidden units; and who is left out: wengert without jit where that makes no
+difference, autograd with its Python loop where nobody would wait for it."""
 
 
 def cases(quick: bool) -> list[Case]:
     """Every shape in both dtypes with the loss over all outputs, and one with the loss on the last output."""
     if quick:
-        return [_case(10, 4, 2, 8, "float64", "all"), _case(10, 4, 2, 8, "float32", "last")]
-    found = [_case(*shape, dtype, "all") for shape in SHAPES for dtype in ("float32", "float64")]
-    found.append(_case(*SHAPES[1], "float32", "last"))
-    return found
+        return [_case((10, 4, 2, 8), "float64", "all"), _case((10, 4, 2, 8), "float32", "last")]
+    found = [_case(shape, dtype, "all") for shape in SHAPES for dtype in ("float32", "float64")]
+    return [*found, _case((100, 32, 2, 64), "float32", "last")]
 
 
-def _case(steps: int, batch: int, inputs: int, hidden: int, dtype: str, loss: str) -> Case:
-    name = f"{steps},{batch},{inputs},{hidden} {dtype[0]}{dtype[-2:]}" + (" last" if loss == "last" else "")
-    return Case(name, {"T": steps, "B": batch, "I": inputs, "H": hidden, "loss": loss}, dtype)
+def _case(shape: tuple[int, int, int, int], dtype: str, loss: str) -> Case:
+    name = f"{','.join(map(str, shape))} {dtype[0]}{dtype[-2:]}" + (" last" if loss == "last" else "")
+    return Case(name, dict(zip("TBIH", shape)) | {"loss": loss}, dtype, without=SHAPES.get(shape, ()))
 
 
 def inputs(gates: int, biases: int) -> Callable[[Case], tuple[Any, ...]]:
@@ -43,36 +51,6 @@ def inputs(gates: int, biases: int) -> Callable[[Case], tuple[Any, ...]]:
         return tuple(a.astype(case.dtype) for a in (xs, targets, *weights))
 
     return make
-
-
-def scan_of(xp: Any, case: Case) -> Callable[..., Any]:
-    """The loop over time that a user of this namespace has."""
-    if xp.__name__ == "jax.numpy":
-        from jax.lax import scan
-
-        return partial(scan, unroll=case.params.get("unroll", 1))
-    if xp.__name__ == "numpy":
-        from wengert import scan as ours
-
-        return ours
-
-    def loop(step: Any, carry: Any, xs: Any) -> Any:
-        ys = []
-        for t in range(len(xs)):
-            carry, y = step(carry, xs[t])
-            ys.append(y)
-        return carry, xp.stack(ys)
-
-    return loop
-
-
-def sigmoid_of(xp: Any) -> Callable[[Any], Any]:
-    """The logistic function as a user of this namespace writes it."""
-    if xp.__name__ == "jax.numpy":
-        import jax
-
-        return jax.nn.sigmoid
-    return lambda x: 1.0 / (1.0 + xp.exp(-x))
 
 
 def zeros(xp: Any, case: Case) -> Any:
@@ -110,19 +88,37 @@ def torch_builder(module_name: str, biases: int) -> Builder:
     return build
 
 
-def suite(
-    name: str, about: str, make: Any, limit: Builder, gates: int, biases: int, module: str, quick: int = 0
-) -> Suite:
-    """A recurrent suite from its cell.
+def limit_builder(by_hand: ByHand, frames: Frames) -> Builder:
+    """The derivative by hand, compiled once a dtype; what it keeps over time is allocated once a case."""
 
-    The hand-tuned JAX version unrolls four steps. Taking the input product out of the loop as well was measured: it
-    gained nothing at the small shapes and cost XLA up to 1.7 times as long at H = 256.
+    def build(case: Case, args: tuple[Any, ...]) -> Call:
+        both = by_hand(case.dtype, case.loss == "last")
+        space = [np.empty((steps, case.B, width), case.dtype) for steps, width in frames(case.T, case.H)]
+        return lambda: both(*args, *space)
+
+    return build
+
+
+def suite(
+    name: str,
+    about: str,
+    make: Any,
+    by_hand: ByHand,
+    frames: Frames,
+    gates: int,
+    biases: int,
+    module: str,
+    jax_tuned: Mapping[str, Any],
+    quick: int,
+) -> Suite:
+    """A recurrent suite from its cell. `quick` says which of the quick cases it runs.
+
+    `jax_tuned` are the options of JAX's scan that were fastest over most shapes. Taking the input product out of its
+    loop as well was measured: it gained nothing at the small shapes and cost XLA up to 1.7 times as long at H = 256.
     """
-    wrt = range(2, 4 + biases)
-    builders = numpy_like(make, wrt)
-    plain = builders["jax"]
-    builders["jax-tuned"] = lambda case, args: plain(replace(case, params={**case.params, "unroll": 4}), args)
-    builders |= {"torch": torch_builder(module, biases), "limit": limit}
+    builders = numpy_like(make, range(2, 4 + biases))
+    builders |= {"jax-tuned": tuned(builders["jax"], **jax_tuned), "torch": torch_builder(module, biases)}
+    builders["limit"] = limit_builder(by_hand, frames)
     return Suite(name, about, lambda q: cases(q)[quick : quick + 1] if q else cases(q), inputs(gates, biases), builders)
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
-from harness.model import Call, Case
+import numpy as np
+from harness.model import Case
 
-from suites.recurrent import objective, scan_of, suite, zeros
+from suites import idiom
+from suites.recurrent import objective, suite, zeros
 
 
 def make(xp: Any, case: Case) -> Any:
-    scan = scan_of(xp, case)
+    scan = idiom.scan(xp, case)
 
     def loss(xs: Any, targets: Any, wx: Any, wh: Any, b: Any) -> Any:
         def step(h: Any, x: Any) -> Any:
@@ -23,16 +26,15 @@ def make(xp: Any, case: Case) -> Any:
     return loss
 
 
-def limit(case: Case, args: tuple[Any, ...]) -> Call:
+@cache
+def by_hand(dtype: str, last: bool) -> Any:
     """Backpropagation by hand: products over all steps at once wherever the maths allows it."""
-    import numpy as np
     from numba import njit
 
     from suites.vectormath import OPTIONS, functions
 
-    _, tanh, _ = functions(case.dtype)
-    last = case.loss == "last"
-    real = np.dtype(case.dtype).type
+    _, tanh, _ = functions(dtype)
+    real = np.dtype(dtype).type
 
     @njit(**OPTIONS)
     def both(xs: Any, targets: Any, wx: Any, wh: Any, b: Any, z: Any, h: Any) -> Any:
@@ -51,14 +53,15 @@ def limit(case: Case, args: tuple[Any, ...]) -> Call:
         d, value = z, 0.0
         scale = real(2.0 / targets.size)
         back = np.ascontiguousarray(wh.T)
+        wanted = targets.reshape(targets.size // (batch * hidden), batch, hidden)
         m[:] = 0
         for t in range(steps - 1, -1, -1):
             if not last or t == steps - 1:
-                target = targets.reshape(targets.size // (batch * hidden), batch, hidden)[0 if last else t]
+                at = 0 if last else t
                 for i in range(batch):
                     part = real(0.0)
                     for j in range(hidden):
-                        e = h[t + 1, i, j] - target[i, j]
+                        e = h[t + 1, i, j] - wanted[at, i, j]
                         part += e * e
                         m[i, j] += scale * e
                     value += part
@@ -75,8 +78,14 @@ def limit(case: Case, args: tuple[Any, ...]) -> Call:
         before = h[:steps].reshape(rows, hidden)
         return value / targets.size, np.dot(flat.T, delta), np.dot(before.T, delta), gb
 
-    space = np.empty((case.T, case.B, case.H), case.dtype), np.empty((case.T + 1, case.B, case.H), case.dtype)
-    return lambda: both(*args, *space)
+    return both
 
 
-SUITE = suite("rnn", __doc__, make, limit, gates=1, biases=1, module="RNN")
+def frames(T: int, H: int) -> tuple[tuple[int, int], ...]:
+    """(steps, width) of each array that the derivative by hand keeps over time."""
+    return ((T, H), (T + 1, H))
+
+
+SUITE = suite(
+    "rnn", __doc__, make, by_hand, frames, gates=1, biases=1, module="RNN", jax_tuned={"unroll": 4}, quick=0,
+)  # fmt: skip

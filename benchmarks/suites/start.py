@@ -12,8 +12,9 @@ def f(x):
 
 
 def cases(quick: bool) -> list[Case]:
+    """With kernels compiled before, and without. Only wengert and JAX have a cache that can be empty."""
     warm = [Case("warm kernel cache", {"cache": "warm"})]
-    return warm if quick else [Case("empty kernel cache", {"cache": "empty"}), *warm]
+    return warm if quick else [Case("empty kernel cache", {"cache": "empty"}, without=("jax-tuned",)), *warm]
 
 
 def wengert(case: Case) -> str:
@@ -30,6 +31,18 @@ def jax(case: Case) -> str:
         + f"value, slope = jax.jit(jax.value_and_grad(f))(np.linspace(-1.0, 1.0, {N}))\n"
         + "result = [float(value), *np.asarray(slope)]\n"
     )
+
+
+def jax_tuned(case: Case) -> str:
+    """With JAX's own compilation cache, which is off unless asked for, where that cache has been filled before."""
+    keep = (
+        "import os\n"
+        "if 'JAX_CACHE' in os.environ:\n"
+        "    jax.config.update('jax_compilation_cache_dir', os.environ['JAX_CACHE'])\n"
+        "    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)\n"
+        "    jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)\n"
+    )
+    return jax(case).replace("import jax.numpy as jnp\n", "import jax.numpy as jnp\n" + keep)
 
 
 def torch(case: Case) -> str:
@@ -61,5 +74,5 @@ result = [np.sum(100.0 * d ** 2 + e ** 2) + np.sum(t), *slope]
 
 SUITE = ProcessSuite(
     "start", __doc__, cases,
-    {"wengert": wengert, "jax": jax, "torch": torch, "autograd": autograd, "limit": limit},
+    {"wengert": wengert, "jax": jax, "jax-tuned": jax_tuned, "torch": torch, "autograd": autograd, "limit": limit},
 )  # fmt: skip

@@ -6,11 +6,13 @@ import math
 from typing import Any
 
 from harness.builders import casadi_buffer, numpy_like, pytensor_call, torch_like
-from harness.model import Builder, Call, Case, NotHere, Suite
+from harness.model import Call, Case, Suite
 
 
 def cases(quick: bool) -> list[Case]:
-    return [Case("jitted", {"jit": True}), Case("not jitted", {"jit": False})]
+    """The case without jit is for those whose users work so."""
+    compiled = ("wengert", "jax", "jax-tuned", "torch-compile", "casadi", "pytensor")
+    return [Case("jitted", {"jit": True}), Case("not jitted", {"jit": False}, without=compiled)]
 
 
 def inputs(case: Case) -> tuple[Any, ...]:
@@ -25,25 +27,6 @@ def make_torch(case: Case) -> Any:
     import torch
 
     return lambda x: torch.sin(x) * x + torch.exp(-x)
-
-
-def wengert(case: Case, args: tuple[Any, ...]) -> Call:
-    return _jitted_only(_SHARED["wengert"])(case, args)
-
-
-def jax(case: Case, args: tuple[Any, ...]) -> Call:
-    if case.jit:
-        return _SHARED["jax"](case, args)
-    import jax
-    import jax.numpy as jnp
-
-    f = jax.value_and_grad(make(jnp, case), (0,))
-
-    def call() -> Any:
-        return f(*args)
-
-    call.note = "no jit"  # type: ignore[attr-defined]
-    return call
 
 
 def jax_tuned(case: Case, args: tuple[Any, ...]) -> Call:
@@ -82,21 +65,9 @@ def limit(case: Case, args: tuple[Any, ...]) -> Call:
     return lambda: both(*args)
 
 
-def _jitted_only(builder: Builder) -> Builder:
-    """These compile before they run: no part in the case without."""
-
-    def build(case: Case, args: tuple[Any, ...]) -> Call:
-        if not case.jit:
-            raise NotHere("compiles ahead; see the other case")
-        return builder(case, args)
-
-    return build
-
-
 _SHARED = numpy_like(make, [0])
 SUITE = Suite(
     "tiny", __doc__, cases, inputs,
     _SHARED | torch_like(make_torch, [0])
-    | {"wengert": wengert, "jax": jax, "jax-tuned": _jitted_only(jax_tuned), "casadi": _jitted_only(casadi),
-       "pytensor": _jitted_only(pytensor), "limit": limit},
+    | {"jax-tuned": jax_tuned, "casadi": casadi, "pytensor": pytensor, "limit": limit},
 )  # fmt: skip

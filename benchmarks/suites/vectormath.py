@@ -1,4 +1,4 @@
-"""exp, tanh and the logistic function for the `limit` peers: plain arithmetic that LLVM turns into vector code."""
+"""exp, log, tanh, the logistic function for the `limit` peers: plain arithmetic that LLVM turns into vector code."""
 
 from __future__ import annotations
 
@@ -23,6 +23,40 @@ def _from_bits(context: Any, bits: Any) -> Any:
         return builder.bitcast(args[0], codegen.get_value_type(signature.return_type))
 
     return real(bits), build
+
+
+@intrinsic
+def _bits(context: Any, x: Any) -> Any:
+    """The bits of this float64."""
+
+    def build(codegen: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], codegen.get_value_type(signature.return_type))
+
+    return types.int64(x), build
+
+
+@cache
+def logarithm() -> Any:
+    """log of one positive, normal float64: exponent, and the series of atanh for the rest; good to a few ulp."""
+    ln2, zero, half = math.log(2.0), np.int64(0), np.int64(1)
+    below, shift, mask = np.int64(1022), np.int64(52), np.int64((1 << 52) - 1)
+    root = math.sqrt(0.5)
+
+    @njit(**OPTIONS)
+    def log(x: float) -> float:
+        bits = _bits(x)
+        m = _from_bits((bits & mask) | (below << shift))  # in [1/2, 1)
+        small = m < root
+        k = (bits >> shift) - below - (half if small else zero)
+        m = m + m if small else m
+        s = (m - 1.0) / (m + 1.0)
+        q = s * s
+        p = 1.0 / 21.0
+        for n in range(9, -1, -1):
+            p = p * q + 1.0 / (2.0 * n + 1.0)
+        return k * ln2 + 2.0 * s * p
+
+    return log
 
 
 @cache
