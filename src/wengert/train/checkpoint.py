@@ -113,6 +113,12 @@ def write(path: str | os.PathLike[str], stored: Stored) -> None:
     _replace(Path(path), members)
 
 
+def about(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The `info` that `write` was given: what a file says of itself before its tree is known."""
+    found: dict[str, Any] = _read(path)[0]["info"]
+    return found
+
+
 def read(path: str | os.PathLike[str], like: Any) -> Stored:
     """What `write` wrote, its tree matched with one of the same structure, shapes and dtypes."""
     header, arrays = _read(path)
