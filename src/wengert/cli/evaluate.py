@@ -60,9 +60,9 @@ def run(options: argparse.Namespace) -> int:
     if options.quiet:
         said.print(f"{found:.6g}")
         return 0
-    then = "" if math.isnan(saved.score) else f", {shown.score_name(task)} then {shown.score_text(task, saved.score)}"
+    then = "" if math.isnan(saved.score) else f", then {shown.score_text(task, saved.score)}"
     said.print(f"{task.name}: {task.summary}")
-    said.print(f"{shown.model_text(settings, saved.model)}; trained for {saved.step} steps{then}")
+    said.print(f"{shown.model_text(settings, saved.model)}; {saved.step} steps{then}")
     state = "solved" if task.is_solved(found) else "not solved"
     said.print(
         f"{state}: {shown.score_name(task)} {shown.score_text(task, found)} on {options.count} test sequences of "

@@ -52,27 +52,27 @@ def model_text(settings: Settings, model: SequenceModel) -> str:
 
 
 def examples(found: Examples, title: str) -> Any:
-    """Some sequences: as a table if they fit into the width, otherwise one below the other."""
+    """Some sequences: as a table if they fit into the width, otherwise a few one below the other; pictures side by side."""
     columns = [(name, *(row[k] for row in found.rows)) for k, name in enumerate(found.columns)]
-    wide = [max(len(line) for text in column for line in text.split("\n")) for column in columns]
-    if sum(wide) + 2 * len(wide) <= WIDTH:
-        table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
-        for column in found.columns:
-            table.add_column(column, justify="right" if _numeric(found, column) else "left", no_wrap=True)
+    titled: dict[str, Any] = {"title": title, "title_justify": "left", "title_style": "bold"}
+    if any("\n" in text for column in columns for text in column):
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), **titled)
+        for column in columns:
+            table.add_row(*map(Text, column))
+    elif sum(max(map(len, column)) + 2 for column in columns) <= WIDTH:
+        table = Table(box=SIMPLE_HEAD, pad_edge=False, **titled)
+        for name, *texts in columns:
+            table.add_column(name, justify="right" if _numbers(texts) else "left", no_wrap=True)
         for row in found.rows:
             table.add_row(*map(Text, row))
-        return table
-    grid = Table.grid(padding=(0, 2))
-    for row in found.rows:
-        for column, text in zip(found.columns, row, strict=True):
-            grid.add_row(Text(column, style="bold"), Text(text))
-        grid.add_row()
-    whole = Table.grid()
-    whole.add_row(Text(title, style="bold"))
-    whole.add_row(grid)
-    return whole
+    else:
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), **titled)
+        for row in found.rows[:3]:
+            for name, text in zip(found.columns, row, strict=True):
+                table.add_row(Text(name, style="dim"), Text(text))
+            table.add_row()
+    return table
 
 
-def _numeric(found: Examples, column: str) -> bool:
-    k = found.columns.index(column)
-    return all(set(row[k]) <= set("0123456789.+- ") for row in found.rows)
+def _numbers(texts: list[str]) -> bool:
+    return all(set(text) <= set("0123456789.+- ") for text in texts)

@@ -19,7 +19,7 @@ from wengert.cli.evaluate import draw
 from wengert.cli.options import Refused, name, number, output
 from wengert.tasks import Task
 from wengert.train import CheckpointError, NonFiniteError, Settings, Trained, save_model, suited, train_task
-from wengert.train.sequences import CELLS, OPTIMIZERS, Score, new_model, trained
+from wengert.train.sequences import CELLS, OPTIMIZERS, Score, check_checkpoint, new_model, trained
 
 ABOUT = """\
 Train a recurrent network on a task by backpropagation through time, until it solves the task on sequences that it has
@@ -97,11 +97,16 @@ def _check(options: argparse.Namespace, settings: Settings, task: Task) -> None:
         raise Refused(f"{options.checkpoint} exists already: add --resume to continue from it, or give another name")
     if options.plot is not None:
         plot.canvas()
+    if options.checkpoint is not None and options.checkpoint.exists():
+        check_checkpoint(settings, options.checkpoint)
     rng = np.random.default_rng(0)
     try:
         task.batch(rng, settings.batch, settings.length, np.dtype(settings.dtype), "train")
         draw(task, rng, 1, settings)
         new_model(settings)
+        most = task.count and task.count(settings.length, "train")
+        if most and settings.batch > most:
+            raise Refused(f"--batch: {settings.batch} is more than all the {most} training sequences of {task.name}")
     except ValueError as error:
         raise Refused(str(error)) from error
     except MemoryError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 
 from wengert import jit, nn, optim, tasks, tree
 from wengert.tasks import Batch, Task
+from wengert.train.batches import Drawn
+from wengert.train.checkpoint import continues
 from wengert.train.history import Result
 from wengert.train.loop import fit
 from wengert.train.progress import Status
@@ -118,7 +121,8 @@ class Sequences:
     @property
     def described(self) -> dict[str, Any]:
         """What must be the same where a training is continued."""
-        return {"task": self.settings.task, "seq_len": self.settings.length, "batch": self.count}
+        same = {name: getattr(self.settings, name) for name in ("task", "cell", "layers", "hidden", "dtype", "batch")}
+        return same | {"seq_len": self.settings.length}
 
 
 @dataclass(frozen=True)
@@ -164,6 +168,11 @@ def task_loss(task: Task) -> Loss:
         return measure(model(batch.xs), batch.targets, None if batch.mask is None else batch.mask > 0)
 
     return loss
+
+
+def check_checkpoint(settings: Settings, path: str | os.PathLike[str]) -> None:
+    """Raise a CheckpointError unless a training with these settings could continue from the file."""
+    continues(path, Drawn(Sequences(settings, settings.batch)).described())
 
 
 class Score:
@@ -243,6 +252,8 @@ def train_task(
     task = tasks.get(settings.task)
     score = Score(task)
     count = max(32, min(_FRESH, _ANSWERS // settings.length)) if task.per_step else _FRESH
+    if task.count is not None:
+        count = min(count, task.count(settings.length, "test"))
 
     def enough(status: Status) -> bool:
         done = task.is_solved(score.of(status.validation, status.metrics))
