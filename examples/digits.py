@@ -51,10 +51,8 @@ def accuracy(model, batch):
 
 
 def learn(rng, training, validation, quick):
-    model = nn.Sequential(
-        [nn.Dense.init(rng, 64, 128, weights=nn.he_normal), nn.relu]
-        + [nn.Dense.init(rng, 128, 64, weights=nn.he_normal), nn.relu, nn.Dense.init(rng, 64, 10)]
-    )
+    first, second = (nn.Dense.init(rng, *sizes, weights=nn.he_normal) for sizes in ((64, 128), (128, 64)))
+    model = nn.Sequential([first, nn.relu, second, nn.relu, nn.Dense.init(rng, 64, 10)])
     found = train.fit(
         loss,
         model,
@@ -67,7 +65,9 @@ def learn(rng, training, validation, quick):
         early_stopping=10,
         progress=False,
     )
-    print(f"{found.reason}: {found.steps} steps in {found.seconds:.1f} s, best validation loss at step {found.best_step}")
+    print(
+        f"{found.reason}: {found.steps} steps in {found.seconds:.1f} s, best validation loss at step {found.best_step}"
+    )
     return found
 
 

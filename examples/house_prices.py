@@ -82,7 +82,14 @@ def network(seed, split):
 
 
 def by_scikit_learn(seed, split):
-    how = {"hidden_layer_sizes": (32, 16), "activation": "tanh", "alpha": 0.01, "learning_rate_init": RATE, "batch_size": BATCH, "max_iter": 1000}
+    how = {
+        "hidden_layer_sizes": (32, 16),
+        "activation": "tanh",
+        "alpha": 0.01,
+        "learning_rate_init": RATE,
+        "batch_size": BATCH,
+        "max_iter": 1000,
+    }
     model = MLPRegressor(early_stopping=True, n_iter_no_change=PATIENCE, random_state=seed, **how)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it stopped early

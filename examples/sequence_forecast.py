@@ -1,9 +1,9 @@
 """A chaotic series forecast by a recurrent network that feeds on its own forecasts.
 
-The Mackey-Glass equation (1977, tau = 17) has a feedback with a delay; two solutions that start close to each other part
-for good after some hundred time units. A GRU learns to forecast the next value from the first 2000. Then it runs freely:
-it is shown 100 values of the rest, and goes on alone, every forecast its next input. A linear autoregression of order 20
-does the same. Errors are relative to the spread of the series: at 1 a forecast is worth no more than the mean.
+The Mackey-Glass equation (1977, tau = 17) has a feedback with a delay; two solutions that start close to each other
+part for good after some hundred time units. A GRU learns to forecast the next value from the first 2000. Then it runs
+freely: it is shown 100 values of the rest and goes on alone, every forecast its next input. A linear autoregression of
+order 20 does the same. Errors are relative to the spread of the series: at 1 a forecast is worth no more than the mean.
 
     python examples/sequence_forecast.py --out pictures
 """

@@ -1,10 +1,10 @@
 """Truncated backpropagation through time: what a window of k steps costs in gradient, and in what can be learned.
 
 An Elman network reads +1 and -1 and is to answer with the product of what it reads and what it read six steps before:
-exclusive or over a delay, nothing for a linear read-out. scan(..., truncate=k) cuts the adjoint every k steps; the value
-stays as it is. The same gradient comes from the stateful form: windows of k steps are differentiated one by one, and
-only the carry, as numbers, is handed on. Its use is an update after every window, on streams without end (Williams &
-Peng 1990). The carry still tells a short window of what came before it, so that short windows learn, too, but slowly.
+exclusive or over a delay, nothing for a linear read-out. scan(..., truncate=k) cuts the adjoint every k steps; the
+value stays as it is. The same gradient comes from the stateful form: windows of k steps are differentiated one by one,
+and only the carry, as numbers, is handed on. Its use is an update after every window, on streams without end (Williams
+& Peng 1990). The carry still tells a short window what came before it: short windows learn, too, but slowly.
 
     python examples/truncated_bptt.py --out pictures
 """
@@ -29,7 +29,7 @@ def draw_batch(rng):
 
 
 def start(rng):
-    """A network that forgets: orthogonal recurrent weights would hold the past for the read-out without any learning."""
+    """A network that forgets: orthogonal recurrent weights would hold the past without any learning."""
     cell = nn.rnn_init(rng, 1, HIDDEN, dtype=np.float64)
     return {"cell": cell | {"u": FORGET * cell["u"]}, "out": nn.Dense.init(rng, HIDDEN, 1, dtype=np.float64)}
 
@@ -126,7 +126,9 @@ def main():
     print("window   cosine to the full gradient   relative distance   off the stateful form")
     for k, cosine, distance, off in rows:
         print(f"{k:6} {cosine:29.4f} {distance:19.4f} {off:23.1e}")
-    plans = {"full": {}} | {f"k = {k}": {"k": k} for k in (12, 3, 1)} | {"k = 12, stateful": {"k": 12, "stateful": True}}
+    plans = (
+        {"full": {}} | {f"k = {k}": {"k": k} for k in (12, 3, 1)} | {"k = 12, stateful": {"k": 12, "stateful": True}}
+    )
     runs = {name: learn(asked.seed, steps, **plan) for name, plan in plans.items()}
     for name, (_, losses, seconds) in runs.items():
         last = np.mean(losses[-25:])
