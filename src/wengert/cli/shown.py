@@ -52,7 +52,7 @@ def model_text(settings: Settings, model: SequenceModel) -> str:
 
 
 def examples(found: Examples, title: str) -> Any:
-    """Some sequences: as a table if they fit into the width, otherwise a few one below the other; pictures side by side."""
+    """Some sequences: as a table if they fit into the width, otherwise one below the other; pictures side by side."""
     columns = [(name, *(row[k] for row in found.rows)) for k, name in enumerate(found.columns)]
     titled: dict[str, Any] = {"title": title, "title_justify": "left", "title_style": "bold"}
     if any("\n" in text for column in columns for text in column):
