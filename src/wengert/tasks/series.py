@@ -74,7 +74,12 @@ def _series_task(load: Callable[[], Series], **about: Any) -> Task:
     def generate(rng: np.random.Generator, batch: int, seq_len: int, dtype: Any, split: Split) -> Batch:
         return load().draw(rng, batch, seq_len, dtype, split)
 
-    return _forecasting(generate=generate, reference=lambda seq_len: load().persistence(seq_len), **about)
+    return _forecasting(
+        generate=generate,
+        reference=lambda seq_len: load().persistence(seq_len),
+        count=lambda seq_len, split: len(load().starts(seq_len, split)),
+        **about,
+    )
 
 
 # --- sine --------------------------------------------------------------------------------------------------------

@@ -87,6 +87,8 @@ class Task:
     """If given, the score looks at the last so many steps alone; the loss is not concerned."""
     requires: str | None = None
     """The package that must be installed for the data, if any."""
+    count: Callable[[int, Split], int] | None = None
+    """How many different sequences of a length a part has; None where they are generated without end."""
 
     @property
     def higher_is_better(self) -> bool:

@@ -152,7 +152,10 @@ def _stacked(x: Any, axis: int, n: int, size: int) -> Any:
 
 
 class Drawn:
-    """Batches without end from a function of a random generator."""
+    """Batches without end from a function of a random generator.
+
+    If it has an attribute `described`, a dict of names and numbers, that is what a resumed training must agree on.
+    """
 
     per_epoch: int | None = None
     skips, draws, stacks, together = False, True, False, 1
@@ -169,7 +172,7 @@ class Drawn:
         return True
 
     def described(self) -> dict[str, Any]:
-        return {"drawn by a function": True}
+        return {"drawn by a function": True} | getattr(self.draw, "described", {})
 
 
 class Iterated:

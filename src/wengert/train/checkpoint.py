@@ -113,6 +113,26 @@ def write(path: str | os.PathLike[str], stored: Stored) -> None:
     _replace(Path(path), members)
 
 
+def about(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The `info` that `write` was given: what a file says of itself before its tree is known."""
+    found: dict[str, Any] = _read(path)[0]["info"]
+    return found
+
+
+def continues(path: str | os.PathLike[str], source: Mapping[str, Any]) -> None:
+    """Raise unless a file holds a training that had the same source of batches."""
+    info, name = about(path), os.fspath(path)
+    if "source" not in info:
+        raise CheckpointError(f"{name} holds no training that could be continued; it was not changed")
+    theirs = info["source"]
+    for key in source | theirs:
+        if source.get(key) != theirs.get(key):
+            raise CheckpointError(
+                f"{name} is of a training with {key}={theirs.get(key)}, and this one has {key}={source.get(key)}: "
+                "it can only be continued with the same batches"
+            )
+
+
 def read(path: str | os.PathLike[str], like: Any) -> Stored:
     """What `write` wrote, its tree matched with one of the same structure, shapes and dtypes."""
     header, arrays = _read(path)

@@ -60,7 +60,8 @@ def fit(
         A pytree of float arrays and floats, where to start. It is left as it is.
     data
         One of three. A pytree of arrays with as many rows each: minibatches are taken of it. A function of a
-        `numpy.random.Generator` that draws a batch. An iterable of batches (an iterator or generator is used once).
+        `numpy.random.Generator` that draws a batch (its attribute `described`, if there is one, is a dict of what must
+        be the same for `resume`). An iterable of batches (an iterator or generator is used once).
     optimizer
         From `wengert.optim`.
     epochs, steps

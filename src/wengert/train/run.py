@@ -302,19 +302,13 @@ class Run:
         self.clock.save()
 
     def _restore(self, path: str | os.PathLike[str]) -> None:
+        files.continues(path, self.source.described())
         params, state = self.carry.unflatten(self.point[0])
         like = {"params": params, "state": state}
         if self.watch.validation is not None:
             like["best"] = params
         stored = files.read(path, like)
         info = stored.info
-        ours, theirs = self.source.described(), info["source"]
-        for name in ours | theirs:
-            if ours.get(name) != theirs.get(name):
-                raise CheckpointError(
-                    f"{os.fspath(path)} is of a training with {name}={theirs.get(name)}, and this one has "
-                    f"{name}={ours.get(name)}: it can only be continued with the same batches"
-                )
         self.point = self.before = (self.carry.flatten(stored.tree["params"], stored.tree["state"]), info["step"])
         self.checked = info["checked"]
         self.place = Place(**info["place"])
