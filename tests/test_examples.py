@@ -23,7 +23,7 @@ NAMES = (
         "digits",
         "house_prices",
     ),
-    *("char_rnn", "sequence_forecast", "truncated_bptt", "long_memory", "vanishing_gradients"),
+    *("house_prices", "char_rnn", "sequence_forecast", "truncated_bptt", "long_memory", "vanishing_gradients"),
 )
 NUMBER = r"[-+]?\d+\.?\d*(?:e[-+]\d+)?"
 

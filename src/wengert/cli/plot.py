@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from wengert import tasks
+from wengert import _figure, tasks
 from wengert.cli.options import Refused
 from wengert.cli.shown import score_name, score_text
+from wengert.errors import MissingLibraryError
 from wengert.train import Trained
 from wengert.train.sequences import CELL_NAMES, Score
 
@@ -23,10 +24,9 @@ def canvas() -> Any:
         If it is not installed.
     """
     try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError:
+        return _figure.part("figure").Figure
+    except MissingLibraryError:
         raise Refused("--plot draws with matplotlib: pip install matplotlib, or pip install 'wengert[plot]'") from None
-    return Figure
 
 
 def draw(found: Trained, path: Path) -> None:
