@@ -97,6 +97,8 @@ class Statics:
         for name in self.names:
             if name not in {p.name for p in known} and inspect.Parameter.VAR_KEYWORD not in open_ended:
                 raise ValueError(f"static_argnames names {name!r}, but {_named(f)} takes {', '.join(positional)}")
+        if inspect.Parameter.VAR_POSITIONAL not in open_ended:
+            self.numbers = {k % len(positional) for k in self.numbers}
         self.numbers |= {positional.index(name) for name in self.names if name in positional}
         self.names |= {positional[k] for k in self.numbers if -len(positional) <= k < len(positional)}
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from wengert.errors import NoRuleError, ShapeError, at_user
 from wengert.ops.elementwise import CAST
+from wengert.ops.extreme import ARGMAX, ARGMIN
 from wengert.ops.join import CONCATENATE
 from wengert.ops.matmul import MATMUL
 from wengert.ops.reduce import MAX, MIN, SUM, sum_dtype
@@ -162,14 +163,21 @@ def _all(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> An
     return _reduce(MIN, traced(a) != 0, axis, keepdims)
 
 
-@rule(np.argmax, np.argmin)
-def _arg(a: Any, axis: Any = None, **options: Any) -> Any:
-    raise NoRuleError(
-        at_user(
-            "np.argmax and np.argmin have no derivative rule in wengert. For the largest value use np.max; "
-            "for its position compare: np.where(x == np.max(x), ...)"
-        )
-    )
+@rule(np.argmax)
+def _argmax(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> Any:
+    return _place(ARGMAX, a, axis, keepdims)
+
+
+@rule(np.argmin)
+def _argmin(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> Any:
+    return _place(ARGMIN, a, axis, keepdims)
+
+
+def _place(op: Op, a: Any, axis: Any, keepdims: Any) -> Any:
+    a = _traced(a)
+    shape = reduced(a.shape, normal_axes(axis, a.ndim), bool(keepdims is not np._NoValue and keepdims))
+    flat = _ravel(a) if axis is None else a
+    return _shaped(bind(op, (flat,), (0 if axis is None else normal_axis(axis, a.ndim),)), shape)
 
 
 # --- shapes ------------------------------------------------------------------------------------------
