@@ -31,6 +31,8 @@ class Recording(Protocol):
     """What the tree holds."""
 
     checks: list[Check]
+    missed: list[int]
+    """Per guard how often a replay met another value there."""
     path: list[Any]
     used: int
 
@@ -70,8 +72,9 @@ class Branches:
 
     def use(self, recording: Any, depth: int = 0) -> None:
         """Remember that a recording was used; it shares the guards before `depth` with the one before it."""
-        for fork, check in zip(recording.path[depth:], recording.checks[depth:]):
-            fork.last = check.value
+        path, checks = recording.path, recording.checks
+        for k in range(depth, len(path)):
+            path[k].last = checks[k].value
         self.current = recording
 
     def insert(self, recording: Recording) -> list[Any]:

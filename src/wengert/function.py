@@ -120,6 +120,7 @@ class _Variant:
         self.pool: list[tuple[Workspace, list[Any]]] = []
         self.calls, self.hot = 0, calls_until_hot(tape)
         self.checks, self.depth_of = _checks(tape)
+        self.missed = [0] * len(self.checks)
         self.path: list[Any] = []
         self.used = 0
 
@@ -230,8 +231,7 @@ class Jitted:
     def cache_info(self) -> CacheInfo:
         """What has been recorded; prints as a few lines."""
         with self._lock:
-            guards = [c.where for variant in self._kept for c in variant.checks]
-            return self._history.info(len(self._kept), self._tick, guards)
+            return self._history.info(self._tick, self._kept)
 
     # --- calls ---------------------------------------------------------------------------------------
 
@@ -285,22 +285,23 @@ class Jitted:
             self._look_around(self._watch)
         variant = branches.current
         shared = -1
-        where: Where | None = None
+        check: Check | None = None
         while variant is not None:
             try:
                 found = variant(values)
             except GuardMissed as miss:
-                depth = variant.depth_of[miss.position]
-                where = variant.checks[depth].where
-                self._history.misses[where] += 1
+                position, seen = miss.args
+                depth = variant.depth_of[position]
+                variant.missed[depth] += 1
+                check = variant.checks[depth]
                 shared = depth if shared < 0 else shared
-                variant = branches.sibling(variant, depth, miss.seen)
+                variant = branches.sibling(variant, depth, seen)
                 continue
             variant.used = tick
             if shared >= 0:
                 branches.use(variant, shared)
             return found
-        variant = self._recorded(branches, where, args, kwargs)
+        variant = self._recorded(branches, check and check.where, args, kwargs)
         try:
             return variant(values)
         except GuardMissed:
@@ -320,7 +321,7 @@ class Jitted:
         with self._lock:
             variant.used = self._tick
             for gone in branches.insert(variant):
-                self._kept.pop(gone, None)
+                self._forget(gone)
             self._kept[variant] = self._table[branches.key] = branches
             if len(self._kept) > self._most:
                 self._evict(min((v for v in self._kept if v is not variant), key=lambda v: v.used))
@@ -335,10 +336,15 @@ class Jitted:
             return _Variant(recorder, self.f(*args, **kwargs))
 
     def _evict(self, variant: _Variant) -> None:
-        branches = self._kept.pop(variant)
+        branches = self._kept[variant]
         branches.remove(variant)
+        self._forget(variant)
         if branches.root is None and self._table.get(branches.key) is branches:
             del self._table[branches.key]
+
+    def _forget(self, variant: _Variant) -> None:
+        if self._kept.pop(variant, None) is not None:
+            self._history.forgotten(variant)
 
     def _look_around(self, watch: Watch) -> None:
         changed = watch.changed()

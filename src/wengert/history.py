@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import NamedTuple
 
+from wengert.branches import Recording
 from wengert.errors import RecordingWarning, Where, here, line_number, show
 
 _OFTEN, _WITHIN = 16, 20
@@ -37,18 +38,24 @@ class History:
 
     def __init__(self, name: str, most: int) -> None:
         self.name, self.most = name, most
-        self.misses: Counter[Where | None] = Counter()
+        self._misses: Counter[str] = Counter()
         self.recordings = 0
         self._recent: deque[tuple[int, Where | None]] = deque(maxlen=_OFTEN)
         self._warned = False
 
-    def info(self, variants: int, calls: int, guards: Iterable[Where | None]) -> CacheInfo:
-        """All counts, and the lines of these guards."""
-        listed = Counter(dict.fromkeys(guards, 0)) | self.misses
-        lines: Counter[str] = Counter()
-        for where in dict.fromkeys((*guards, *listed)):
-            lines[_line(where)] += listed[where]
-        return CacheInfo(variants, max(calls - self.recordings, 0), self.recordings, lines.most_common())
+    def info(self, calls: int, kept: Collection[Recording]) -> CacheInfo:
+        """All counts, and the lines of all guards."""
+        lines = Counter(self._misses)
+        for variant in kept:
+            for check, n in zip(variant.checks, variant.missed, strict=True):
+                lines[_line(check.where)] += n
+        return CacheInfo(len(kept), max(calls - self.recordings, 0), self.recordings, lines.most_common())
+
+    def forgotten(self, variant: Recording) -> None:
+        """Keep the counts of a recording that is not kept."""
+        for check, n in zip(variant.checks, variant.missed, strict=True):
+            if n:
+                self._misses[_line(check.where)] += n
 
     def recorded(self, call: int, where: Where | None) -> None:
         """Note a recording, and the guard that asked for it (None for a new signature); warn if there are too many."""

@@ -141,26 +141,43 @@ class Route:
         self.looks = [_look(leaves[k]) for k in arrays]
         self.numbers = _getter(numbers) if len(numbers) < len(leaves) else None
         self.fixed = [(k, leaf_key(x)) for k, x in enumerate(leaves) if not is_number(x)]
-        self.read = _reader((args, kwargs))
-        found: list[Any] = []
-        if self.read is not None:
-            self.read((args, kwargs), found)
-        self.usable = len(found) == len(leaves) and all(map(_same, found, leaves))
+        self.readers = [_reader(x) for x in args]
+        self.named = _reader(kwargs) if kwargs else None
+        found = self._leaves(args, kwargs)
+        self.usable = found is not None and len(found) == len(leaves) and all(map(_same, found, leaves))
+
+    def _leaves(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any] | None:
+        readers, named = self.readers, self.named
+        if len(args) != len(readers) or (named is None and kwargs):
+            return None
+        leaves: list[Any] = []
+        try:
+            for x, reader in zip(args, readers):
+                if reader is None:
+                    leaves.append(x)
+                else:
+                    reader(x, leaves)
+            if named is not None:
+                named(kwargs, leaves)
+        except (_Other, KeyError, AttributeError, ValueError):
+            return None
+        return leaves
 
     def values(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Sequence[Any] | None:
         """The numbers and arrays among the arguments, in the order of the inputs; None if the signature differs."""
-        leaves: list[Any] = []
-        try:
-            self.read((args, kwargs), leaves)  # type: ignore[misc]
-            if self.all_arrays:
-                return leaves if [*map(_look, leaves)] == self.looks else None
-            if [*map(type, leaves)] != self.kinds or [*map(_look, self.arrays(leaves))] != self.looks:
-                return None
-            for k, key in self.fixed:
-                if leaf_key(leaves[k]) != key:
-                    return None
-        except (_Other, KeyError, AttributeError, ValueError):
+        leaves = self._leaves(args, kwargs)
+        if leaves is None:
             return None
+        if self.all_arrays:
+            try:
+                return leaves if [*map(_look, leaves)] == self.looks else None
+            except AttributeError:
+                return None
+        if [*map(type, leaves)] != self.kinds or [*map(_look, self.arrays(leaves))] != self.looks:
+            return None
+        for k, key in self.fixed:
+            if leaf_key(leaves[k]) != key:
+                return None
         return leaves if self.numbers is None else self.numbers(leaves)
 
 

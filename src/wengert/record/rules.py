@@ -174,7 +174,7 @@ def _argmin(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False)
 
 
 def _place(op: Op, a: Any, axis: Any, keepdims: Any) -> Any:
-    a = _traced(a)
+    a = traced(a)
     shape = reduced(a.shape, normal_axes(axis, a.ndim), bool(keepdims is not np._NoValue and keepdims))
     flat = _ravel(a) if axis is None else a
     return _shaped(bind(op, (flat,), (0 if axis is None else normal_axis(axis, a.ndim),)), shape)

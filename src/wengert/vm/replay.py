@@ -37,12 +37,8 @@ def _enter() -> Any:
 class GuardMissed(Exception):
     """The replay reached a value that differs from the recorded one.
 
-    Carries the position of the guard among the tape's instructions, and the bytes of the value that is there.
+    Its arguments are the position of the guard among the tape's instructions, and the bytes of the value there.
     """
-
-    def __init__(self, position: int, seen: bytes) -> None:
-        super().__init__(position, seen)
-        self.position, self.seen = position, seen
 
 
 def _address(array: Array) -> int:
@@ -70,6 +66,8 @@ class Workspace:
         )
         self.call = ctypes.c_void_p(_address(self.words))
         self.enter = _enter()
+        self.guards: dict[int, tuple[int, int, int]] = {}
+        """What is known of guards that have missed."""
 
     def _window(self, port: Port) -> Array | None:
         """The port's bytes in the workspace as an array; None if they lie elsewhere."""
@@ -130,18 +128,28 @@ class Workspace:
     def _fault(self, status: int) -> Exception:
         word = (int(self.addr[0]) - int(self.words[1])) // 8
         self.addr[0] = 0
-        words, tapes, spots = self.program.origin
-        k = max(bisect_right(words, word) - 1, 0)
-        tape, at = tapes[k], spots[k]
         if status == MISSED:
-            slot = int(self.program.code[word + VALUE])
-            seen = ctypes.string_at(int(self.addr[slot]), tape.avals[tape.instructions[at][2][0]].nbytes)
-            return GuardMissed(at, seen)
+            at, slot, nbytes = self.guards.get(word) or self._guard(word)
+            return GuardMissed(at, ctypes.string_at(int(self.addr[slot]), nbytes))
+        tape, at = self._origin(word)
         if status == NEGATIVE_POWER:
             text = f"Integers to negative integer powers are not allowed; use floats: {tape.line(at)}"
             return NegativePowerError(at_user(text, tape.lines[at]))
         text = f"an index is out of bounds for its axis: {tape.line(at)}"
         return IndexingError(at_user(text, tape.lines[at]))
+
+    def _origin(self, word: int) -> tuple[Any, int]:
+        """The tape and the instruction that the packet at a word of the code comes from."""
+        words, tapes, spots = self.program.origin
+        k = max(bisect_right(words, word) - 1, 0)
+        return tapes[k], spots[k]
+
+    def _guard(self, word: int) -> tuple[int, int, int]:
+        """The instruction of a guard, the slot of the value that it looks at, and how many bytes that is."""
+        tape, at = self._origin(word)
+        value = tape.instructions[at][2][0]
+        self.guards[word] = found = (at, int(self.program.code[word + VALUE]), tape.avals[value].nbytes)
+        return found
 
 
 def _taker(window: Array | None) -> Any:
