@@ -166,7 +166,7 @@ def test_the_model_that_is_kept_is_the_best_one_where_the_task_is_not_solved():
 
 
 def test_suited_settings_are_those_of_the_task_and_what_is_given_wins():
-    assert train.suited() == train.Settings()
+    assert (train.suited().task, train.suited().cell) == ("adding", "rnn")
     assert train.suited("adding", "lstm", hidden=5, steps=7) == train.Settings(
         "adding", "lstm", hidden=5, steps=7, lr=train.suited("adding", "lstm").lr
     )
