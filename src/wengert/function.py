@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+import pickle
+import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from operator import is_
-from types import MethodType
+from types import FunctionType, MethodType
 from typing import Any
 
 import numpy as np
@@ -366,3 +369,22 @@ class Jitted:
             "check_captured": self._check_captured,
             "max_variants": self._most,
         }
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Function:
+        return jit(copy.deepcopy(self.f, memo), **self._options())
+
+    def __reduce__(self) -> Any:
+        """By name, as functions are pickled; the copy records anew."""
+        module, name = getattr(self.f, "__module__", None), getattr(self.f, "__qualname__", None)
+        if isinstance(self.f, FunctionType):
+            found: Any = sys.modules.get(str(module))
+            for part in str(name).split("."):
+                found = getattr(found, part, None)
+            if found is self:
+                return name
+            if found is not self.f:
+                raise pickle.PicklingError(
+                    f"{self!r} cannot be pickled: {module}.{name} is not the name of a function of a module. Define "
+                    "it with def at the top of a module that can be imported; a lambda or an inner function has no name"
+                )
+        return functools.partial(jit, **self._options()), (self.f,)
