@@ -9,7 +9,7 @@ from wengert import tasks
 from wengert.train.sequences import Settings
 
 _CELL = "gru"
-_CELLS: Mapping[str, Mapping[str, Any]] = {"rnn": {}, "lstm": {"lr": 1e-2}, "gru": {"lr": 1e-2}}
+_CELLS: Mapping[str, Mapping[str, Any]] = {"rnn": {}, "lstm": {"lr": 5e-3}, "gru": {"lr": 1e-2}}
 _TASKS: Mapping[str, Mapping[str, Any]] = {
     "adding": {"cell": "rnn"},
     "sunspots": {"hidden": 16, "check_every": 10},
@@ -17,7 +17,7 @@ _TASKS: Mapping[str, Mapping[str, Any]] = {
 }
 _BOTH: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("adding", "rnn"): {"clip": 0.5},  # without it some starts lose what they had learned
-    ("adding", "lstm"): {"hidden": 32},
+    ("adding", "lstm"): {"hidden": 32, "lr": 1e-2},
     ("adding", "gru"): {"hidden": 32},
     ("copy", "gru"): {"hidden": 96, "lr": 2e-2},
 }
