@@ -2,6 +2,7 @@
 
 from wengert import tree
 from wengert._version import VERSION
+from wengert.compiled import njit_value_and_grad
 from wengert.errors import RecordingWarning
 from wengert.flow import gradient_flow
 from wengert.function import jit
@@ -19,6 +20,7 @@ __all__ = [
     "gradient_flow",
     "jit",
     "load",
+    "njit_value_and_grad",
     "num_threads",
     "record",
     "scan",
