@@ -22,6 +22,7 @@ NAMES = (
         "computation_graph",
         "digits",
         "house_prices",
+        "compiled_loops",
     ),
     *("house_prices", "char_rnn", "sequence_forecast", "truncated_bptt", "long_memory", "vanishing_gradients"),
 )
@@ -127,6 +128,19 @@ def test_binary_classification(tmp_path):
     assert training > 0.95
     assert validation > 0.93
     assert test > 0.93
+
+
+def test_compiled_loops(tmp_path):
+    """The chain finds the known posterior, and the fit the rates."""
+    said = run("compiled_loops", tmp_path).splitlines()
+    for line in said[2:5]:
+        _, mean, known, deviation, known_deviation = numbers(line)
+        assert abs(mean - known) < 0.2 * known_deviation
+        assert deviation == pytest.approx(known_deviation, rel=0.1)
+    assert said[6].startswith("an ODE fitted")
+    for line in said[7:11]:
+        rate, true = numbers(line)
+        assert rate == pytest.approx(true, rel=0.03)
 
 
 def test_scipy_fit(tmp_path):
