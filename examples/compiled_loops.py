@@ -2,10 +2,10 @@
 
 wengert.njit_value_and_grad(f, ...) gives a function that Numba's compiled code calls: no Python between two gradients.
 
-First a linear regression with a Gaussian prior, whose posterior is known: the chain (Duane et al. 1987; Neal 2011) must
-find its mean and standard deviations. Then the rates of growth and death of predator and prey (Lotka-Volterra) from noisy
-counts: the misfit is differentiated through 400 Runge-Kutta steps, and a descent with Barzilai and Borwein's step
-lengths (1988) runs until the gradient vanishes.
+First a linear regression with a Gaussian prior, whose posterior is known: the chain (Duane et al. 1987; Neal 2011)
+must find its mean and standard deviations. Then the rates of growth and death of predator and prey (Lotka-Volterra)
+from noisy counts: the misfit is differentiated through 400 Runge-Kutta steps, and a descent with the step lengths of
+Barzilai and Borwein (1988) runs until the gradient vanishes.
 
     python examples/compiled_loops.py --out pictures
 """

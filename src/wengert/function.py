@@ -23,6 +23,7 @@ from wengert.hot import calls_until_hot, compile_regions
 from wengert.ops.guard import GUARD
 from wengert.plan.lower import lower
 from wengert.plan.packets import Program
+from wengert.plan.simplify import simplify
 from wengert.record.recorder import Recorder
 from wengert.record.session import recording
 from wengert.record.state import thread
@@ -34,6 +35,8 @@ from wengert.vm.replay import GuardMissed, Workspace, run_once
 Function = Callable[..., Any]
 _ROUTES = 8
 """Signatures that are tried before the structure of the arguments is worked out."""
+_SIMPLIFIED = 3000
+"""Instructions from which simplifying a tape costs more than its first replays gain."""
 _WATCHED, _EVERY = 64, 63
 """Captured values are looked at in so many calls, and then in one of 64: that costs nothing."""
 
@@ -118,6 +121,8 @@ class _Variant:
         all_traced = len(self.traced) == len(leaves)
         self.flat = all_traced and type(out) is tuple and len(out) == len(leaves) and all(map(is_, out, leaves))
         tape = recorder.tape([recorder.slot(leaves[k]) for k in self.traced])
+        if len(tape) < _SIMPLIFIED:
+            tape = simplify(tape).tape
         self.program: Program = lower(tape)
         self.tape = tape
         self.pool: list[tuple[Workspace, list[Any]]] = []

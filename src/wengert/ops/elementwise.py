@@ -385,7 +385,9 @@ for _cells in ROWS:
     _name, _args, _formula, *_rest = _cells
     register(Elementwise(_name, _args, _formula, _rest[:-2], _rest[-2], _rest[-1]))
 
-WHERE, MUL0, ACC, NEG, ADD, CUT = (_row(n) for n in ("where", "mul0", "acc", "neg", "add", "cut"))
+WHERE, MUL0, ACC, NEG, ADD, SUB, MUL, DIV, CUT = (
+    _row(n) for n in ("where", "mul0", "acc", "neg", "add", "sub", "mul", "div", "cut")
+)
 CAST = register(Cast())
 BY_SPECIAL = {op.special: op for op in BY_NAME.values() if isinstance(op, Elementwise) and op.special}
 """Ops that answer to functions of `scipy.special`, by name."""
