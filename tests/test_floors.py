@@ -51,7 +51,7 @@ FLOORS = (
     ("signature", "branches", "captures"),
     ("history",),
     ("function", "recorded"),
-    ("flow", "compiled"),
+    ("flow", "compiled", "explained"),
     ("check",),
     ("__init__",),
     ("nn", "optim", "tasks", "plots"),

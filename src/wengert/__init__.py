@@ -4,6 +4,7 @@ from wengert import tree
 from wengert._version import VERSION
 from wengert.compiled import njit_value_and_grad
 from wengert.errors import RecordingWarning
+from wengert.explained import explain
 from wengert.flow import gradient_flow
 from wengert.function import jit
 from wengert.loops.memory import Binomial
@@ -16,6 +17,7 @@ __version__ = VERSION
 __all__ = [
     "Binomial",
     "RecordingWarning",
+    "explain",
     "grad",
     "gradient_flow",
     "jit",

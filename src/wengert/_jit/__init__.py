@@ -15,7 +15,7 @@ an edit has made stale can ever be found.
 """
 
 from wengert._jit.blas import blas
-from wengert._jit.cache import Scalar, address, cache_dir, content_key, fused, stats
+from wengert._jit.cache import Scalar, address, cache_dir, content_key, fused, label, stats
 from wengert._jit.entry import HEAD, Param, entry
 
-__all__ = ["HEAD", "Param", "Scalar", "address", "blas", "cache_dir", "content_key", "entry", "fused", "stats"]
+__all__ = ["HEAD", "Param", "Scalar", "address", "blas", "cache_dir", "content_key", "entry", "fused", "label", "stats"]

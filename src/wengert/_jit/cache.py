@@ -82,6 +82,7 @@ def content_key(source: str) -> str:
 
 
 _addresses: dict[str, int] = {}
+_labels: dict[int, str] = {}
 
 
 def address(source: str, label: str = "kernel") -> int:
@@ -91,8 +92,14 @@ def address(source: str, label: str = "kernel") -> int:
         return found
     with _lock:
         if source not in _addresses:  # no other thread has been faster
-            _addresses[source] = _loaded(source, label)
+            _addresses[source] = found = _loaded(source, label)
+            _labels[found] = label
         return _addresses[source]
+
+
+def label(kernel: int) -> str:
+    """The name of a kernel by its address."""
+    return _labels.get(kernel, "?")
 
 
 def _loaded(source: str, label: str) -> int:
@@ -187,7 +194,8 @@ def fused(text: str, label: str, scalars: Iterable[Scalar], compile: bool) -> in
         stats.loaded.append(label)
     with _lock:
         if text not in _addresses:
-            _addresses[text] = _linked(code, key)
+            _addresses[text] = found = _linked(code, key)
+            _labels[found] = label
         return _addresses[text]
 
 

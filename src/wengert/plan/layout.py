@@ -20,12 +20,16 @@ RAW = np.dtype("u1")
 class Layout:
     """What all scopes of a plan share: the packets, the address table and the storage."""
 
-    def __init__(self, compile: bool) -> None:
+    def __init__(self, compile: bool, alone: bool = False) -> None:
         self.code: list[int] = []
         # Of every packet: its word, and the tape and instruction that it comes from (three flat lists: cheap).
         self.words: list[int] = []
         self.tapes: list[Tape] = []
         self.spots: list[int] = []
+        self.ends: dict[int, int] = {}
+        """Word behind what an instruction has emitted, by its place in `words`; missing where that is one packet."""
+        self.regions: dict[int, tuple[int, tuple[int, ...], tuple[int, ...]]] = {}
+        """Of a region, by its place in `words`: how many instructions, slots of its tape that it reads and writes."""
         self.avals: list[Aval] = [aval(RAW, ())]
         self.root: list[int] = [0]
         self.offset: list[int] = [0]
@@ -38,8 +42,8 @@ class Layout:
         self.top = ALIGN
         self.compile = compile
         """Whether regions' kernels are compiled; else only those that are there already are used."""
-        self.forked = False
-        """Whether the packets that follow are a part of a fork."""
+        self.forked = alone
+        """Whether the packets that follow are a part of a fork, or there are to be no forks."""
 
     def new(self, what: Aval) -> int:
         """A new number, its own root, without storage yet."""

@@ -200,7 +200,7 @@ class Scope:
         layout, code, count = self.layout, self.code, len(parts)
         start = len(code)
         self.packet(FORK, "fork", count, _jit.address(RUN, "replay"), *mailboxes(count), *[0] * 2 * count)
-        layout.forked = True
+        layout.forked = True  # it was not: there would be no fork
         for k, (low, high) in enumerate(self.apart(parts)):
             code[start + FORK_HEAD + 2 * k : start + FORK_HEAD + 2 * k + 2] = [low - start, high - low]
         layout.forked = False
@@ -267,11 +267,13 @@ class Scope:
         for at, spot in enumerate(self.order):
             if at < until:
                 continue
+            nth = len(words)
             words.append(len(code))
             tapes.append(tape)
             spots.append(spot)
             if at in self.regions and self._region(at, self.regions[at], pinned):
                 until = self.regions[at]
+                layout.ends[nth] = len(code)
                 continue
             op, outs, ins, params = instructions[spot]
             self.at = at
@@ -309,6 +311,7 @@ class Scope:
                     if s in carry_of:
                         self.carry_of[number[s]] = carry_of[s]
             op.lower(self, results, operands, tape.resolved(op, params))
+            layout.ends[nth] = len(code)
             if self.temps:
                 self._drop_temps()
             for s in (*operands, *results):
@@ -326,6 +329,9 @@ class Scope:
         if not emit_region(self, members, results, self.layout.compile):
             self.pinned.difference_update(self.number[s] for s in results)
             return False
+        made = {outs[0] for _, outs, _, _ in members}
+        read = tuple(dict.fromkeys(s for _, _, ins, _ in members for s in ins if s not in made))
+        self.layout.regions[len(self.layout.words) - 1] = (len(members), read, tuple(results))
         root, last = self.layout.root, self.layout.last
         for s in {s for _, _, ins, _ in members for s in ins}.union(results):
             r = root[self.number[s]]
@@ -409,7 +415,11 @@ def _last_uses(tape: Tape, kept: Sequence[int]) -> list[int]:
 
 def lower(tape: Tape, compile: bool = False) -> Program:
     """The program of a tape; with `compile`, regions whose kernels are not there yet get them first."""
-    layout = Layout(compile)
+    return lowered(tape, Layout(compile))
+
+
+def lowered(tape: Tape, layout: Layout) -> Program:
+    """The same into a layout that the caller can look at."""
     scope = Scope(layout, tape)
     sources = (tape.inputs, [c.slot for c in tape.consts], [c.slot for c in tape.captured])
     for kind, slots in enumerate(sources):
