@@ -164,3 +164,35 @@ def test_equal_turns_share_their_code():
     codes = [tuple(tape.instructions[at][0].name for at in order[a:b]) for a, b in found.items()]
     assert len(codes) > 20
     assert 4 * len(set(codes)) <= len(codes)
+
+
+LOOPS = {
+    "every element once": lambda x: sum(np.tanh(x[i]) * (i + 1.0) for i in range(len(x))),
+    "neighbours": lambda x: sum((x[i + 1] - x[i] ** 2) ** 2 * x[i] for i in range(len(x) - 1)),
+    "backwards, and with gaps": lambda x: sum(np.exp(-x[-i] * x[-i]) for i in range(3, len(x))),
+    "few of many": lambda x: x[1] * x[4] + x[1],
+    "and the whole": lambda x: np.sum(x * x) + sum(x[i] ** 3 for i in range(len(x))),
+    "of another array": lambda x: sum(y * (k + 0.5) for k, y in enumerate(np.tanh(x * 2.0))),
+    "one number of several axes": lambda x: np.sum((x[:1] * 2.0 + x[1]) * x[2] + x[:1, None] * 1.5),
+    "comparisons": lambda x: sum(np.where((x[i] > 0) & (x[i] < 1), x[i] ** 2, -x[i]) for i in range(len(x))),
+    "slices between": lambda x: sum(x[i] * np.sum(x[i : i + 2]) for i in range(len(x) - 1)),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("name", LOOPS)
+def test_loops_over_elements_and_their_gradients(name, dtype):
+    f = LOOPS[name]
+    x = np.random.default_rng(5).normal(size=12).astype(dtype)
+    check(wengert.value_and_grad(f), x)
+    slope = wengert.grad(f)(x)
+    assert slope.dtype == dtype
+    for k, e in enumerate(np.eye(len(x))):
+        if dtype == np.float64:
+            assert slope[k] == pytest.approx((f(x + 1e-6 * e) - f(x - 1e-6 * e)) / 2e-6, rel=1e-6, abs=1e-8)
+    v = np.linspace(-1, 1, len(x)).astype(dtype)
+    second = wengert.grad(lambda x: np.sum(wengert.grad(f)(x) * v))
+    check(second, x)
+    if dtype == np.float64:
+        by_differences = (wengert.grad(f)(x + 1e-6 * v) - wengert.grad(f)(x - 1e-6 * v)) / 2e-6
+        np.testing.assert_allclose(second(x), by_differences, rtol=1e-5, atol=1e-7)

@@ -88,6 +88,20 @@ def tiles(shape: Shape, parts: Sequence[Params]) -> tuple[int, list[int]] | None
     return (axis, order) if at == shape[axis] else None
 
 
+def singles(shape: Shape, parts: Sequence[Params]) -> list[int] | None:
+    """Per element of a vector the place among the parts that takes it, -1 for none.
+
+    None where parts are no single elements, one of them is taken twice, or most are not taken."""
+    if len(shape) != 1 or 2 * len(parts) < shape[0] or any(len(p) != 4 or p[0] != TAKE for p in parts):
+        return None
+    places = [-1] * shape[0]
+    for k, params in enumerate(parts):
+        if places[params[1]] >= 0:
+            return None
+        places[params[1]] = k
+    return places
+
+
 def numpy_index(params: Params) -> tuple[Any, ...]:
     """The same index as NumPy takes it."""
     found: list[Any] = []

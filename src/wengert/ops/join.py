@@ -15,13 +15,15 @@ from wengert.shapes import Aval, aval
 
 
 class Concatenate(Op):
-    """Operands of one dtype laid end to end. Parameter: the axis."""
+    """Operands of one dtype laid end to end; single numbers make a vector. Parameter: the axis."""
 
     name = "concatenate"
     n_in = None
 
     def infer(self, avals: Sequence[Aval], params: Params) -> tuple[Aval, ...]:
         axis, first = params[0], avals[0].shape
+        if all(not a.shape for a in avals):
+            return (aval(avals[0].dtype, (len(avals),)),)
         rest = [a.shape[:axis] + a.shape[axis + 1 :] for a in avals]
         if any(r != rest[0] or a.ndim != len(first) for r, a in zip(rest, avals, strict=True)):
             listed = ", ".join(str(a.shape) for a in avals)
@@ -30,9 +32,11 @@ class Concatenate(Op):
         return (aval(avals[0].dtype, (*first[:axis], total, *first[axis + 1 :])),)
 
     def forward(self, operands: Sequence[Any], params: Params) -> Any:
-        return np.concatenate(operands, axis=params[0])
+        return np.concatenate(operands, axis=params[0]) if np.ndim(operands[0]) else np.stack(operands)
 
     def pullback(self, z_bar: Any, operands: Sequence[Any], z: Any, params: Params) -> Sequence[Any]:
+        if not operands[0].ndim:
+            return [z_bar[k] for k in range(len(operands))]
         out, start = [], 0
         for x in operands:
             stop = start + x.shape[params[0]]
@@ -55,9 +59,9 @@ class Concatenate(Op):
             shape = plan.aval(slot).shape
             offset = start * strides[params[0]]
             if not plan.lies_in(slot, outs[0], offset):
-                part = plan.part(outs[0], shape, offset, strides)
+                part = plan.part(outs[0], shape, offset, strides if shape else ())
                 elementwise(plan, cast_kernel(kind, kind), part, (slot,))
-            start += shape[params[0]]
+            start += shape[params[0]] if shape else 1
 
     def describe(self, params: Params) -> str:
         return f"axis={params[0]}"

@@ -6,6 +6,10 @@ The iteration space is rows times columns. The kernel's packet is
     operand:  | slot | bytes from row to row | bytes from column to column
 
 How an operand lies along the columns is part of the text: `c` one behind another, `s` the same number, `g` any stride.
+
+Single numbers need no loop. They are mode `a`, all of them or none, and the packet is
+
+    | kernel | size | n | slot of operand 0 | slot of operand 1 ...
 """
 
 from __future__ import annotations
@@ -38,9 +42,10 @@ def loop(steps: Sequence[Step], results: Sequence[Operand], operands: Sequence[O
     """The text of `@kernel`."""
     everything = [*results, *operands]
     head, outer, inner, tail = [], [], [], []
+    alone = everything[0].mode == "a"
     for k, (value, kind, mode) in enumerate(everything):
-        at, kind = 5 + 3 * k, TYPES[kind]
-        for j, name in enumerate(("slot", "down", "right")):
+        at, kind = 3 + k if alone else 5 + 3 * k, TYPES[kind]
+        for j, name in enumerate(("slot",) if alone else ("slot", "down", "right")):
             head += [
                 f"  %{name}.at{k} = getelementptr i64, ptr %ins, i64 {at + j}",
                 f"  %{name}{k} = load i64, ptr %{name}.at{k}, !noalias !1",
@@ -49,16 +54,20 @@ def loop(steps: Sequence[Step], results: Sequence[Operand], operands: Sequence[O
             f"  %base.at{k} = getelementptr i64, ptr %addr, i64 %slot{k}",
             f"  %base{k} = load i64, ptr %base.at{k}, !noalias !1",
         ]
-        outer += [
-            f"  %off{k} = mul i64 %r, %down{k}",
-            f"  %row{k} = add i64 %base{k}, %off{k}",
-            f"  %p{k} = inttoptr i64 %row{k} to ptr",
-        ]
+        outer += (
+            [f"  %p{k} = inttoptr i64 %base{k} to ptr"]
+            if alone
+            else [
+                f"  %off{k} = mul i64 %r, %down{k}",
+                f"  %row{k} = add i64 %base{k}, %off{k}",
+                f"  %p{k} = inttoptr i64 %row{k} to ptr",
+            ]
+        )
         if mode == "g":
             inner += [f"  %o{k} = mul i64 %i, %right{k}", f"  %q{k} = getelementptr i8, ptr %p{k}, i64 %o{k}"]
         elif mode == "c":
             inner.append(f"  %q{k} = getelementptr {kind}, ptr %p{k}, i64 %i")
-        where = f"%{'p' if mode == 's' else 'q'}{k}"
+        where = f"%{'p' if mode in 'as' else 'q'}{k}"
         if k >= len(results):
             line = f"  %v{value} = load {kind}, ptr {where}, !noalias !1"
             (outer if mode == "s" else inner).append(line)
@@ -72,9 +81,8 @@ def loop(steps: Sequence[Step], results: Sequence[Operand], operands: Sequence[O
     lines = [
         f"declare {TYPES[kinds[0]]} @{symbol}({', '.join(TYPES[k] for k in kinds[1:])})" for symbol, kinds in declared
     ]
-    return "\n".join(
-        [*lines, _FRAME.format(*("\n".join(p) for p in (head, outer, inner, tail))), _scopes(len(results))]
-    )
+    frame = _ALONE if alone else _FRAME
+    return "\n".join([*lines, frame.format(*("\n".join(p) for p in (head, outer, inner, tail))), _scopes(len(results))])
 
 
 _FRAME = """
@@ -108,7 +116,7 @@ exit:
 
 
 _ALONE = """
-define i64 @kernel(ptr %ins, ptr %addr, i64 %r) {{
+define i64 @kernel(ptr %ins, ptr %addr, i64 %n) {{
 entry:
 {0}
 {1}
@@ -117,7 +125,7 @@ entry:
   ret i64 0
 }}
 """
-"""Single numbers: no loop. (`%r` stands where the row would; its step is 0.)"""
+"""Single numbers: no loop."""
 
 
 def _scopes(results: int) -> str:

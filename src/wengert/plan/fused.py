@@ -31,7 +31,8 @@ def emit_region(plan: Any, members: Sequence[Instruction], results: Sequence[int
     shape = plan.aval(number[results[0]]).shape
     avals: list[Aval] = [plan.aval(number[s]) for s in (*results, *operands)]
     strides = [plan.result_strides(number[s]) for s in results] + [plan.strides(number[s]) for s in operands]
-    if avals[0].size == 1:  # of any shapes
+    single = avals[0].size == 1  # of any shapes
+    if single:
         dims, collapsed = [1], [[0]] * len(avals)
     else:
         steps_of = [broadcast_strides(a.shape, t, shape) for a, t in zip(avals, strides, strict=True)]
@@ -40,8 +41,12 @@ def emit_region(plan: Any, members: Sequence[Instruction], results: Sequence[int
         return False
     rows, columns = dims if len(dims) == 2 else (1, dims[0])
     down_right = [(c[0], c[1]) if len(dims) == 2 else (0, c[0]) for c in collapsed]
+
+    def mode(right: int, size: int) -> str:
+        return "a" if single else "c" if right == size else "g" if right else "s"
+
     lying = tuple(
-        Operand(value[s], a.dtype.str[1:], "c" if right == a.dtype.itemsize else "g" if right else "s")
+        Operand(value[s], a.dtype.str[1:], mode(right, a.dtype.itemsize))
         for s, a, (_, right) in zip((*results, *operands), avals, down_right, strict=True)
     )
 
@@ -57,6 +62,9 @@ def emit_region(plan: Any, members: Sequence[Instruction], results: Sequence[int
     for s in results:
         plan.allocate(number[s])
     slots = [number[s] for s in (*results, *operands)]
+    if single:
+        plan.packet_at(kernel, 1, *slots)
+        return True
     total = rows * columns
 
     def packet(first: int, count: int, whole: bool) -> None:

@@ -7,6 +7,7 @@ taken back after its last use, so the workspace is about as large as what is ali
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -70,11 +71,11 @@ class Scope:
             outs[0] for op, outs, _, _ in instructions if op is CAST or (type(op) is Elementwise and not op.in_place)
         }.difference(self.tape.outputs)
         for _, outs, ins, (axis,) in joins:
-            start = 0
+            start, often = 0, Counter(ins)
             for s in ins:
-                if s in computed and ins.count(s) == 1 and self.number[s] not in found:
+                if s in computed and often[s] == 1 and self.number[s] not in found:
                     found[self.number[s]] = (self.number[outs[0]], axis, start)
-                start += avals[s].shape[axis]
+                start += avals[s].shape[axis] if avals[s].shape else 1
         return found
 
     # --- what ops ask for (see `ops.spec.Lowering`) --------------------------------------------------
@@ -117,7 +118,7 @@ class Scope:
                     self._store(whole)
                 self.owned.add(whole)
             strides = self.strides(whole)
-            self.alias(slot, whole, start * strides[axis], strides)
+            self.alias(slot, whole, start * strides[axis], strides if self.aval(slot).shape else ())
         elif slot not in self.begun:
             if slot not in self.pinned:
                 self._store(slot)

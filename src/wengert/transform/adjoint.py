@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from wengert.ops.elementwise import ACC, ADD, NEG, Elementwise
-from wengert.ops.index import INDEX, INDEX_ADD, SPARSE, tiles
+from wengert.ops.index import INDEX, INDEX_ADD, SPARSE, singles, tiles
 from wengert.ops.join import CONCATENATE
 from wengert.ops.matmul import MATMUL
 from wengert.ops.reduce import SUM
@@ -198,6 +198,12 @@ def _settle(walk: Walk, x: int) -> None:
     if found is not None:
         axis, order = found
         whole = recorder.emit(CONCATENATE, tuple(parts[k][1] for k in order), (axis,), what)
+        add(recorder, bars, x, whole)
+        return
+    places = singles(what.shape, [params for params, _ in parts])
+    if places is not None:
+        zero = recorder.const(0.0, what.dtype) if -1 in places else -1
+        whole = recorder.emit(CONCATENATE, tuple(zero if k < 0 else parts[k][1] for k in places), (0,), what)
         add(recorder, bars, x, whole)
         return
     if x not in bars:
