@@ -196,3 +196,19 @@ def test_loops_over_elements_and_their_gradients(name, dtype):
     if dtype == np.float64:
         by_differences = (wengert.grad(f)(x + 1e-6 * v) - wengert.grad(f)(x - 1e-6 * v)) / 2e-6
         np.testing.assert_allclose(second(x), by_differences, rtol=1e-5, atol=1e-7)
+
+
+def test_elements_of_an_array_that_is_read_where_it_lies():
+    """Its views' addresses are set at every call."""
+
+    def f(x):
+        return sum(np.tanh(x[i]) * x[-i] for i in range(40)) + np.sum(x) * 0.1
+
+    slope = wengert.jit(wengert.grad(f))
+    for seed in range(3):
+        x = np.random.default_rng(seed).normal(size=3000)
+        wanted = np.full(3000, 0.1)
+        for i in range(40):
+            wanted[i] += (1 - np.tanh(x[i]) ** 2) * x[-i]
+            wanted[-i] += np.tanh(x[i])
+        np.testing.assert_allclose(slope(x), wanted, rtol=1e-13)

@@ -15,11 +15,14 @@ number in that table, so a program is shared by all threads, and a workspace bel
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from wengert.shapes import Aval, Shape
+
+Words = np.ndarray[Any, np.dtype[np.int64]]
 
 RUN = """
 def kernel(ins, addr, n):
@@ -50,13 +53,19 @@ class Port:
     moves: tuple[tuple[int, int], ...] = ()
     """Slots at a byte offset from this one, whose address must be set with it."""
 
+    @cached_property
+    def moved(self) -> tuple[Words, Words]:
+        """The same as two arrays: slots, offsets. (A Python loop over elements makes a view of each.)"""
+        numbers, offsets = np.array(self.moves, dtype=np.int64).reshape(-1, 2).T.copy()
+        return numbers, offsets
+
 
 @dataclass(frozen=True)
 class Program:
     """Packets ready to be replayed, and their layout."""
 
-    code: np.ndarray[Any, np.dtype[np.int64]]
-    addresses: np.ndarray[Any, np.dtype[np.int64]]
+    code: Words
+    addresses: Words
     """Per slot its byte offset in the workspace; what is not there is set by a port."""
     nbytes: int
     inputs: tuple[Port, ...]

@@ -21,6 +21,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 _POOLED = 1 << 26
 """Larger workspaces of un-jitted calls are not kept for the next one."""
 
+_MANY = 16
+"""Views from which NumPy sets their addresses faster than Python."""
+
 # ctypes converts every argument, so Python passes one: | replay loop | code | address table | words |
 _ENTER = """
 def kernel(ins, addr, n):
@@ -91,6 +94,10 @@ class Workspace:
         """Let a slot lie where an array lies, and its views with it."""
         base = _address(array)
         self.addr[port.number] = base
+        if len(port.moves) > _MANY:
+            numbers, offsets = port.moved
+            self.addr[numbers] = base + offsets
+            return
         for number, offset in port.moves:
             self.addr[number] = base + offset
 
