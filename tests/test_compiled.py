@@ -123,6 +123,14 @@ def test_another_branch_raises_and_leaves_it_usable():
     assert x_bar == 6.0
 
 
+def test_a_branch_that_is_not_there_leaves_the_arguments_alone():
+    function = njit_value_and_grad(lambda x: np.sum(x * x) if x[0] > 0 else np.sum(x), np.ones(3))
+    x = np.array([-1.0, 2.0, 3.0])
+    with pytest.raises(wengert.errors.TapeError, match="another branch"):
+        function(x, x)
+    assert x.tolist() == [-1.0, 2.0, 3.0]
+
+
 def test_wrong_arguments_are_refused():
     x, x_bar = np.zeros(3), np.zeros(3)
     function = njit_value_and_grad(lambda x: np.sum(x**2), x)

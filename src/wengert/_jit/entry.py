@@ -53,12 +53,18 @@ def entry(
     lines.append(f"        row = pi8(table() + {8 * width} * (k % {rows}))")
     for k, p in enumerate(inputs):
         lines += _copy(p, f"a{k}", HEAD + k, into=True)
-    lines += ["    status = call(row[1], pi8(row[2]), pi8(row[3]), row[4])", f"    value = p{value}(row[5])[0]"]
+    stopped = "the recorded function takes another branch with these values, or an index is out of range there"
+    lines += [
+        "    status = call(row[1], pi8(row[2]), pi8(row[3]), row[4])",
+        "    if status != 0:",  # nothing of the user's has been touched
+        "        pi8(row[3])[0] = 0",
+        "        say(row, i8(0))",
+        f"        raise Stopped({stopped!r})",
+        f"    value = p{value}(row[5])[0]",
+    ]
     for k, p in enumerate(results, len(inputs)):
         lines += _copy(p, f"a{k}", HEAD + k, into=False)
-    lines += ["    pi8(row[3])[0] = 0", "    say(row, i8(0))", "    if status != 0:"]
-    stopped = "the recorded function takes another branch with these values, or an index is out of range there"
-    lines += [f"        raise Stopped({stopped!r})", "    return value"]
+    lines += ["    say(row, i8(0))", "    return value"]
     exec(compile("\n".join(lines), "<wengert entry>", "exec"), scope)
     return numba.njit(error_model="numpy", nogil=True)(scope["value_and_grad"])
 

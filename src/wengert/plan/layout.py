@@ -12,7 +12,7 @@ import numpy as np
 
 from wengert.plan.packets import Port
 from wengert.shapes import ALIGN, Aval, Shape, aval, contiguous
-from wengert.tape import Tape
+from wengert.tape import Instruction, Tape
 
 RAW = np.dtype("u1")
 
@@ -28,8 +28,8 @@ class Layout:
         self.spots: list[int] = []
         self.ends: dict[int, int] = {}
         """Word behind what an instruction has emitted, by its place in `words`; missing where that is one packet."""
-        self.regions: dict[int, tuple[int, tuple[int, ...], tuple[int, ...]]] = {}
-        """Of a region, by its place in `words`: how many instructions, slots of its tape that it reads and writes."""
+        self.regions: dict[int, tuple[list[Instruction], list[int]]] = {}
+        """Of a region, by its place in `words`: its instructions, and slots of its tape that it writes."""
         self.avals: list[Aval] = [aval(RAW, ())]
         self.root: list[int] = [0]
         self.offset: list[int] = [0]

@@ -330,9 +330,7 @@ class Scope:
         if not emit_region(self, members, results, self.layout.compile):
             self.pinned.difference_update(self.number[s] for s in results)
             return False
-        made = {outs[0] for _, outs, _, _ in members}
-        read = tuple(dict.fromkeys(s for _, _, ins, _ in members for s in ins if s not in made))
-        self.layout.regions[len(self.layout.words) - 1] = (len(members), read, tuple(results))
+        self.layout.regions[len(self.layout.words) - 1] = (members, results)
         root, last = self.layout.root, self.layout.last
         for s in {s for _, _, ins, _ in members for s in ins}.union(results):
             r = root[self.number[s]]

@@ -1,6 +1,6 @@
 """A tape with less on it that gives the same results to the bit. Knows arithmetic's identities, no storage.
 
-Three things, in one walk: an instruction on constants alone becomes a constant; one that changes nothing (x * 1, x / 1,
+Three things: an instruction on constants alone becomes a constant; one that changes nothing (x * 1, x / 1,
 x - 0, x + (-0), a double negation) is dropped; of equal instructions one is left. Only what is exact in IEEE arithmetic
 is done: x + 0 is not x where x is -0, and x * 0 is not 0 where x is infinite.
 """
@@ -14,6 +14,7 @@ import numpy as np
 from wengert.ops.elementwise import ADD, CAST, DIV, MUL, MUL0, NEG, SUB, WHERE
 from wengert.ops.guard import GUARD
 from wengert.ops.views import BROADCAST, FRESH
+from wengert.plan.common import without_common
 from wengert.tape import Const, Instruction, Tape
 
 _FOLDED = (ADD, SUB, MUL, DIV, NEG, MUL0, WHERE, CAST)
@@ -35,12 +36,12 @@ def simplify(tape: Tape) -> Done:
     for at in range(len(tape.instructions)):
         walk.step(at)
     outputs = [walk.same.get(s, s) for s in tape.outputs]
-    instructions = [instruction for _, instruction in walk.kept]
-    lines = [tape.lines[at] for at, _ in walk.kept]
+    left, lines = [instruction for _, instruction in walk.kept], [tape.lines[at] for at, _ in walk.kept]
+    instructions, lines, outputs = without_common(left, lines, outputs)
     found = Tape(
         instructions, tape.avals, tape.inputs, outputs, walk.consts, tape.captured, lines, tape.subtapes, tape.name
     )
-    return Done(found, walk.folded, walk.identities, walk.common)
+    return Done(found, walk.folded, walk.identities, len(left) - len(instructions))
 
 
 class _Walk:
@@ -52,9 +53,8 @@ class _Walk:
                                       if np.ndim(c.value) == 0}  # fmt: skip
         """Slots that hold one known number everywhere."""
         self.negated: dict[int, int] = {}
-        self.seen: dict[Any, tuple[int, ...]] = {}
         self.kept: list[tuple[int, Instruction]] = []
-        self.folded = self.identities = self.common = 0
+        self.folded = self.identities = 0
 
     def step(self, at: int) -> None:
         op, outs, ins, params = self.tape.instructions[at]
@@ -69,11 +69,6 @@ class _Walk:
         if stays >= 0:
             self.same[outs[0]] = stays
             self.identities += 1
-            return
-        found = self.seen.setdefault((op, ins, params), outs)
-        if found is not outs and len(found) == len(outs):
-            self.same.update(zip(outs, found, strict=True))
-            self.common += 1
             return
         if op is NEG:
             self.negated[outs[0]] = ins[0]
