@@ -10,6 +10,7 @@ from test_programs import STEPS, inputs, loss, programs, shapes_of_inputs
 
 import wengert
 from wengert import hot
+from wengert.ops.reduce import SUM
 from wengert.plan import lower as planning
 from wengert.plan.regions import MOST, regions
 from wengert.vm.replay import run_once
@@ -66,7 +67,7 @@ def test_the_same_bits(name, dtype):
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-@pytest.mark.parametrize("shape", [(200_003,), (1001, 301), (2, 100_001)])
+@pytest.mark.parametrize("shape", [(200_003,), (1001, 301), (2, 100_001), (70_001, 5), (40, 300, 41)])
 def test_large_ones_are_shared_between_threads(threads, shape):
     before = wengert.num_threads()
     wengert.set_num_threads(threads)
@@ -75,6 +76,44 @@ def test_large_ones_are_shared_between_threads(threads, shape):
         check(wengert.grad(lambda x: np.sum(np.tanh(x * 1.5 + x[..., :1]) * x + 1.0)), x)
     finally:
         wengert.set_num_threads(before)
+
+
+SUMS = {
+    "of everything": lambda x: np.sum(np.tanh(x) * 1.5),
+    "of rows": lambda x: np.sum(np.exp(-x) * x, axis=-1),
+    "of rows, kept": lambda x: np.sum(np.exp(-x) * x, axis=-1, keepdims=True),
+    "of columns": lambda x: np.sum(x * x + 1, axis=0),
+    "of the middle": lambda x: np.sum(np.stack([x * 2, x + 1], axis=2) * x[:, :, None], axis=1),
+    "of both ends": lambda x: np.sum(np.stack([x * 2, x + 1], axis=2) * x[:, :, None], axis=(0, 2)),
+    "of a broadcast": lambda x: np.sum((x - x[:1]) * x[:, :1]),
+    "of rows of a broadcast": lambda x: np.sum((x[:, None] - x[None, :2]) ** 2, axis=-1),
+    "of layers of a broadcast": lambda x: np.sum((x[:, None] - x[None, :2]) ** 2, axis=0),
+    "of a view": lambda x: np.sum(x[::2, 1:] * 2 + 1, axis=1) + np.sum(x[::2, ::-1] * 3 + 2),
+    "several": lambda x: (np.sum(x * 2, axis=0), np.sum(x * 2), np.sum(np.exp(x * 2), axis=-1), x * 2),
+    "whole numbers": lambda x: np.sum((x > 0) * 3, axis=0) + np.sum((x > 0.5) * 2 - 1),
+    "used at once": lambda x: (s := np.sum(x * 2)) + np.sum(x * 2 / s, axis=0),
+    "infinite and NaN": lambda x: np.sum(np.log(x) * 2, axis=0) + np.sum(1 / (x - x)),
+    "zeros of both signs": lambda x: np.sum(x * -0.0 * 1.0 - 0.0, axis=1),
+}
+SHAPES = [(1, 2), (3, 1), (2, 10), (5, 31), (4, 64), (3, 65), (2, 129), (7, 33), (2, 4095), (2, 4097), (1, 9001)]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name", SUMS)
+def test_sums_in_a_region_have_the_same_bits(name, shape, dtype):
+    x = np.random.default_rng(sum(shape)).normal(size=shape).astype(dtype)
+    check(SUMS[name], x)
+    if name not in ("whole numbers", "infinite and NaN", "several"):
+        check(wengert.grad(lambda x: np.sum(SUMS[name](x) ** 2)), x)
+
+
+@pytest.mark.parametrize("name", ["of everything", "of rows", "of columns"])
+def test_a_sum_takes_no_packet_of_its_own(name):
+    x = np.ones((5, 40))
+    found = wengert.explain(SUMS[name], x)
+    assert found.calls == 1
+    assert [r.instructions for r in found.regions] == [len(wengert.record(SUMS[name], x).instructions)]
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
@@ -98,8 +137,12 @@ def test_an_instruction_waits_for_nothing_that_needs_it():
             assert known.issuperset(ins)
             known.update(outs)
         for start, stop in found.items():
-            shapes = {tape.avals[tape.instructions[at][1][0]].shape for at in order[start:stop]}
+            inside = [tape.instructions[at] for at in order[start:stop]]
+            shapes = {tape.avals[outs[0]].shape for op, outs, _, _ in inside if op is not SUM}
+            shapes |= {tape.avals[ins[0]].shape for op, _, ins, _ in inside if op is SUM}
             assert len(shapes) == 1
+            sums = {outs[0] for op, outs, _, _ in inside if op is SUM}
+            assert sums.isdisjoint(s for _, _, ins, _ in inside for s in ins)
             assert 1 < stop - start <= MOST
 
 

@@ -122,7 +122,9 @@ def explain(f: Callable[..., Any], *args: Any) -> Explanation:
             members, results = layout.regions[k]
             made = {s for _, written, _, _ in members for s in written}
             ins, outs = tuple({s for _, _, read, _ in members for s in read} - made), tuple(results)
-            regions.append(Region(len(members), len(outs), t.avals[outs[0]].shape, show(t.lines[spot]), often[id(t)]))
+            regions.append(
+                Region(len(members), len(outs), t.avals[members[0][1][0]].shape, show(t.lines[spot]), often[id(t)])
+            )
         views += not packets
         if packets and not op.bodies:
             moved += often[id(t)] * sum(t.avals[s].nbytes for s in (*ins, *outs))

@@ -82,6 +82,8 @@ def content_key(source: str) -> str:
 
 
 _addresses: dict[str, int] = {}
+_absent: set[str] = set()
+"""Texts of fused kernels that the cache did not have when somebody asked."""
 _labels: dict[int, str] = {}
 
 
@@ -179,13 +181,14 @@ def fused(text: str, label: str, scalars: Iterable[Scalar], compile: bool) -> in
     Without `compile` only a kernel that this process or the cache has is found; 0 where there is none.
     """
     found = _addresses.get(text, 0)
-    if found:
+    if found or (text in _absent and not compile):
         return found
     key = content_key(text)
     path = cache_dir() / f"{key}.o"
     code = _read(path, key)
     if code is None:
         if not compile:
+            _absent.add(text)
             return 0
         code = _fuse(text.replace("@kernel(", f"@wengert_{key}("), {s.symbol: s for s in scalars})
         _write(path, key, code)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 
+from wengert._jit import Scalar
 from wengert.errors import ShapeError, at_user
+from wengert.ops.loopcode import LANES
 from wengert.ops.spec import MIXED, PARTIAL, Lowering, Op, Params, register
 from wengert.shapes import BOOL, I64, Aval, aval, reduced
 
@@ -53,39 +56,53 @@ def kernel(ins, addr, n):
                     z = S[i]
                     x = X[x0 + r + i]
                     S[i] = {step}
-                while m > 1:
-                    half = m // 2
-                    up = m - half
-                    for i in range(half):
-                        z = S[i]
-                        x = S[up + i]
-                        S[i] = {step}
-                    m = up
+{halves}
                 total = combine(total, {wide}(S[0]))
             Z[o] = {word}(total)
     return 0
 """
+
+_HALVES = """
+while m > 1:
+    half = m // 2
+    up = m - half
+    for i in range(half):
+        z = S[i]
+        x = S[up + i]
+        S[i] = {step}
+    m = up
+"""
+"""Brings the first `m` lanes together in lane 0."""
+
+
+def pairs(m: int) -> list[tuple[int, int]]:
+    """The same for a known number, as single additions: to which lane which is added."""
+    found = []
+    while m > 1:
+        up = m - m // 2
+        found += [(i, up + i) for i in range(m // 2)]
+        m = up
+    return found
+
 
 _STEPS = {
     "sum": "{}(z + x)",
     "max": "where((z >= x) | (z != z), z, x)",
     "min": "where((z <= x) | (z != z), z, x)",
 }
-_LANES = 64
-"""Partial results of a row side by side: independent, so they are computed as vectors."""
-_CHUNK = 4096
+CHUNK = 4096
 """Elements after which the lanes are brought together, which keeps the rounding error of long sums small."""
 
 
 @cache
 def _kernel(name: str, kind: str) -> tuple[str, str]:
     k = "u1" if kind == "b1" else kind
-    wide = "f8" if kind == "f4" else k  # the chunks of a long row add up in double precision
     step = _STEPS[name]
     identity = _identity(name, kind)
     text = _SOURCE.format(
-        kind=kind, word=k, wide=wide, step=step.format(k), wide_step=step.format(wide), identity=identity,
-        start=f"{k}({identity})", lanes=_LANES, chunk=_CHUNK,
+        kind=kind, word=k, wide=wide(k), step=step.format(k), wide_step=step.format(wide(k)), identity=identity,
+        start=f"{k}({identity})", lanes=LANES, chunk=CHUNK,
+        halves=textwrap.indent(_HALVES.format(step=step.format(k)), " " * 16),
     )  # fmt: skip
     return text, f"{name}.{kind}"
 
@@ -99,6 +116,34 @@ def _identity(name: str, kind: str) -> str:
         return "0" if name == "max" else "1"
     info = np.iinfo(kind)
     return str(info.min if name == "max" else info.max)
+
+
+@cache
+def together(kind: str) -> Scalar:
+    """What brings lanes together (the address of the first, how many), for loops that sum what they make."""
+    text = textwrap.indent(_HALVES.format(step=_STEPS["sum"].format(kind)), "    ")
+    return Scalar(f"def scalar(first, m):\n    S = p{kind}(first)\n{text}\n    return S[0]\n", ("i8", "i8"), kind)
+
+
+_WHOLE = """
+def kernel(ins, addr, n):
+    P = p{wide}(addr[ins[4]])
+    total = {wide}(0)
+    for c in range(n):
+        total = total + P[c]
+    p{kind}(addr[ins[3]])[0] = {kind}(total)
+    return 0
+"""
+
+
+def wide(kind: str) -> str:
+    """The type in which the sums of a long row's chunks are added up."""
+    return "f8" if kind == "f4" else kind
+
+
+def whole(kind: str) -> tuple[str, str]:
+    """The kernel that adds up the sums of a long vector's chunks: | kernel | size | chunks | out | sums |."""
+    return _WHOLE.format(kind=kind, wide=wide(kind)), f"sum of chunks.{kind}"
 
 
 class Reduce(Op):
@@ -157,7 +202,7 @@ class Reduce(Op):
         length = math.prod(x.shape[k] for k in axes)
         source = plan.dense(source)
         plan.allocate(outs[0])
-        scratch = plan.scratch(_LANES * x.dtype.itemsize)
+        scratch = plan.scratch(LANES * x.dtype.itemsize)
         words = (outs[0], source, outer, length, inner, scratch)
         plan.packet(*_kernel(self.name, x.dtype.str[1:]), z.size, *words)
 

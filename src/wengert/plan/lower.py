@@ -14,14 +14,16 @@ from typing import Any
 import numpy as np
 
 from wengert import _jit
-from wengert.ops.elementwise import CAST, Elementwise, cast_kernel
+from wengert.ops.elementwise import ACC, CAST, Elementwise, cast_kernel
 from wengert.ops.guard import GUARD
 from wengert.ops.join import CONCATENATE
+from wengert.ops.reduce import SUM
+from wengert.ops.spec import Op
 from wengert.ops.strided import elementwise
 from wengert.plan.fused import emit_region
 from wengert.plan.layout import RAW, Layout
 from wengert.plan.packets import RUN, Program
-from wengert.plan.regions import regions
+from wengert.plan.regions import fusible, regions
 from wengert.shapes import ALIGN, Aval, Shape, aval, contiguous, is_contiguous
 from wengert.tape import Instruction, Tape
 from wengert.threads import FORK, mailboxes, num_threads
@@ -272,10 +274,11 @@ class Scope:
             words.append(len(code))
             tapes.append(tape)
             spots.append(spot)
-            if at in self.regions and self._region(at, self.regions[at], pinned):
-                until = self.regions[at]
-                layout.ends[nth] = len(code)
-                continue
+            if at in self.regions:
+                until = self._region(at, self.regions[at], pinned)
+                if until > at:
+                    layout.ends[nth] = len(code)
+                    continue
             op, outs, ins, params = instructions[spot]
             self.at = at
             operands = [number[s] for s in ins]
@@ -305,6 +308,9 @@ class Scope:
                         if last[r] <= at and r in owned:
                             self._free(r)
                     continue
+            if self._strided(op, outs, operands) and self._region(at, at + 1, pinned) > at:
+                layout.ends[nth] = len(code)
+                continue
             results = [number[s] for s in outs]
             for s in outs:
                 if s in pinned:
@@ -321,22 +327,40 @@ class Scope:
                     self._free(r)
         self.at = _FOREVER
 
-    def _region(self, start: int, stop: int, pinned: set[int]) -> bool:
-        """Emit a region as one packet; whether its kernel was there."""
-        members = [self.tape.instructions[k] for k in self.order[start:stop]]
-        results = [outs[0] for _, outs, _, _ in members if self.uses[outs[0]] >= stop]
-        self.at = stop - 1
-        self.pinned.update(self.number[s] for s in results if s in pinned)
-        if not emit_region(self, members, results, self.layout.compile):
-            self.pinned.difference_update(self.number[s] for s in results)
+    def _strided(self, op: Op, outs: Sequence[int], operands: Sequence[int]) -> bool:
+        """Whether an instruction alone is worth a kernel of its own: its operands do not lie one behind another."""
+        avals, steps = self.layout.avals, self.layout.steps
+        if not outs or not fusible(op, avals[what := self.number[outs[0]]]) or op is ACC:
             return False
+        size = avals[what].size
+        return size > 1 and (what in self.inside or any(steps[s] or avals[s].size != size for s in operands))
+
+    def _region(self, start: int, stop: int, pinned: set[int]) -> int:
+        """Emit a region as one packet, without its sums if need be; where it ends, `start` if there is no kernel."""
+        instructions, number = self.tape.instructions, self.number
+        members = [instructions[k] for k in self.order[start:stop]]
+        work = sum(op is not SUM for op, _, _, _ in members)
+        for end in dict.fromkeys((stop, start + work)):
+            del members[end - start :]
+            results = [outs[0] for _, outs, _, _ in members if self.uses[outs[0]] >= end]
+            self.at = end - 1
+            mine = {number[s] for s in results if s in pinned}
+            self.pinned |= mine
+            if emit_region(self, members, results, self.layout.compile):
+                self._end_region(members, results, end)
+                return end
+            self.pinned -= mine
+        return start
+
+    def _end_region(self, members: list[Instruction], results: list[int], stop: int) -> None:
         self.layout.regions[len(self.layout.words) - 1] = (members, results)
         root, last = self.layout.root, self.layout.last
         for s in {s for _, _, ins, _ in members for s in ins}.union(results):
             r = root[self.number[s]]
             if last[r] < stop and r in self.owned:
                 self._free(r)
-        return True
+        if self.temps:
+            self._drop_temps()
 
     def _free(self, root: int) -> None:
         if self.layout.place[root] is not None:

@@ -1,7 +1,8 @@
 """Regions: elementwise instructions over one shape, brought together so that one loop can compute them all.
 
 An instruction may wait as long as nothing else reads its result. So those of one shape gather in an open region until
-somebody does, or the region is full. What is found is an order of the tape's instructions and stretches in it.
+somebody does, or the region is full; a sum of what is in it gathers with them, and stands at its end. What is found is
+an order of the tape's instructions and stretches in it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wengert.ops.elementwise import CAST, Elementwise
-from wengert.shapes import Shape
+from wengert.ops.reduce import SUM
+from wengert.ops.spec import Op
+from wengert.shapes import Aval, Shape
 from wengert.tape import Tape
 
 MOST = 64
@@ -30,6 +33,11 @@ def _period(codes: Sequence[int]) -> int:
     return MOST
 
 
+def fusible(op: Op, what: Aval) -> bool:
+    """Whether an op with such a result can be part of a loop over many ops."""
+    return op is CAST or (type(op) is Elementwise and not op.alone(what.dtype.kind))
+
+
 def regions(tape: Tape, kept: Sequence[int], singles: bool = False) -> tuple[list[int], dict[int, int]]:
     """The instructions `kept` in a new order, and the regions in it: position of the first -> behind the last.
 
@@ -40,9 +48,12 @@ def regions(tape: Tape, kept: Sequence[int], singles: bool = False) -> tuple[lis
     found: dict[int, int] = {}
     open_regions: dict[Shape, list[int]] = {}
     where: dict[int, Shape] = {}
+    summed: dict[int, Shape] = {}
 
     def close(shape: Shape) -> None:
         members = open_regions.pop(shape)
+        if summed:
+            members.sort(key=lambda at: instructions[at][0] is SUM)
         size = MOST if shape else _period([instructions[at][0].code for at in members])
         for start in range(0, len(members), size):
             stop = min(start + size, len(members))
@@ -51,28 +62,31 @@ def regions(tape: Tape, kept: Sequence[int], singles: bool = False) -> tuple[lis
         for at in members:
             for s in instructions[at][1]:
                 where.pop(s, None)
+                summed.pop(s, None)
         order.extend(members)
 
     for at in kept:
         op, outs, ins, _ = instructions[at]
         mine = None
-        if op is CAST or (type(op) is Elementwise and not op.alone(avals[outs[0]].dtype.kind)):
+        if outs and fusible(op, avals[outs[0]]):
             size = avals[outs[0]].size
             if size > 1:
                 mine = avals[outs[0]].shape
             elif singles and size == 1:
                 mine = _SINGLE
+        elif op is SUM and where.get(ins[0]) and avals[outs[0]].size < avals[ins[0]].size:
+            mine = where[ins[0]]
         if where:
             for s in ins:
                 shape = where.get(s)
-                if shape is not None and shape != mine:
+                if (shape is not None and shape != mine) or (summed and (shape := summed.get(s)) is not None):
                     close(shape)
         if mine is None:
             order.append(at)
             continue
         members = open_regions.setdefault(mine, [])
         members.append(at)
-        where[outs[0]] = mine
+        (summed if op is SUM else where)[outs[0]] = mine
         if mine and len(members) == MOST:
             close(mine)
     for shape in list(open_regions):

@@ -1,8 +1,8 @@
 """A tape with less on it that gives the same results to the bit. Knows arithmetic's identities, no storage.
 
-Three things: an instruction on constants alone becomes a constant; one that changes nothing (x * 1, x / 1,
-x - 0, x + (-0), a double negation) is dropped; of equal instructions one is left. Only what is exact in IEEE arithmetic
-is done: x + 0 is not x where x is -0, and x * 0 is not 0 where x is infinite.
+Three things: an instruction on constants alone becomes a constant (or one number, broadcast); one that changes nothing
+(x * 1, x / 1, x - 0, x + (-0), a double negation) is dropped; of equal instructions one is left. Only what is exact in
+IEEE arithmetic is done: x + 0 is not x where x is -0, and x * 0 is not 0 where x is infinite.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ import numpy as np
 
 from wengert.ops.elementwise import ADD, CAST, DIV, MUL, MUL0, NEG, SUB, WHERE
 from wengert.ops.guard import GUARD
-from wengert.ops.views import BROADCAST, FRESH
+from wengert.ops.views import BROADCAST, FRESH, RESHAPE, TRANSPOSE
 from wengert.plan.common import without_common
+from wengert.shapes import aval
 from wengert.tape import Const, Instruction, Tape
 
 _FOLDED = (ADD, SUB, MUL, DIV, NEG, MUL0, WHERE, CAST)
 """What is rounded the same everywhere: NumPy's value is the kernel's."""
+_SEEN_AS = (BROADCAST, RESHAPE, TRANSPOSE)
+"""Of one number everywhere they make the same."""
 
 
 class Done(NamedTuple):
@@ -39,14 +42,14 @@ def simplify(tape: Tape) -> Done:
     left, lines = [instruction for _, instruction in walk.kept], [tape.lines[at] for at, _ in walk.kept]
     instructions, lines, outputs = without_common(left, lines, outputs)
     found = Tape(
-        instructions, tape.avals, tape.inputs, outputs, walk.consts, tape.captured, lines, tape.subtapes, tape.name
+        instructions, walk.avals, tape.inputs, outputs, walk.consts, tape.captured, lines, tape.subtapes, tape.name
     )
     return Done(found, walk.folded, walk.identities, len(left) - len(instructions))
 
 
 class _Walk:
     def __init__(self, tape: Tape) -> None:
-        self.tape, self.consts = tape, list(tape.consts)
+        self.tape, self.consts, self.avals = tape, list(tape.consts), list(tape.avals)
         self.same: dict[int, int] = {}
         """A slot -> the one that stands for it."""
         self.value: dict[int, Any] = {c.slot: np.asarray(c.value, tape.avals[c.slot].dtype)[()] for c in tape.consts
@@ -63,8 +66,10 @@ class _Walk:
         if op is GUARD:
             self.kept.append((at, (op, outs, ins, params)))
             return
-        if self._fold(op, outs, ins, params):
+        if self._fold(at, op, outs, ins, params):
             return
+        if op is MUL0 and self.value.get(ins[0], 0) != 0:
+            op = MUL
         stays = self._unchanged(op, outs, ins)
         if stays >= 0:
             self.same[outs[0]] = stays
@@ -74,22 +79,24 @@ class _Walk:
             self.negated[outs[0]] = ins[0]
         self.kept.append((at, (op, outs, ins, params)))
 
-    def _fold(self, op: Any, outs: tuple[int, ...], ins: tuple[int, ...], params: tuple[int, ...]) -> bool:
+    def _fold(self, at: int, op: Any, outs: tuple[int, ...], ins: tuple[int, ...], params: tuple[int, ...]) -> bool:
         """Whether the instruction has become a constant."""
-        value = self.value
-        if op is BROADCAST and ins[0] in value:  # it stays, if anybody needs it as an array
+        value, what = self.value, self.avals[outs[0]]
+        if op in _SEEN_AS and ins[0] in value:  # it stays, if anybody needs it as an array
             value[outs[0]] = value[ins[0]]
             return False
         if op not in _FOLDED or not all([s in value for s in ins]):  # noqa: C419
             return False
-        what = self.tape.avals[outs[0]]
-        if what.size != 1 or what.shape:
-            return False
         with np.errstate(all="ignore"):
             found = np.asarray(op.forward([value[s] for s in ins], params), what.dtype)[()]
         value[outs[0]] = found
-        self.consts.append(Const(outs[0], found))
         self.folded += 1
+        slot = outs[0]
+        if what.shape:
+            slot = len(self.avals)
+            self.avals.append(aval(what.dtype, ()))
+            self.kept.append((at, (BROADCAST, outs, (slot,), what.shape)))
+        self.consts.append(Const(slot, found))
         return True
 
     def _unchanged(self, op: Any, outs: tuple[int, ...], ins: tuple[int, ...]) -> int:

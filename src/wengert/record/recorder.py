@@ -23,7 +23,7 @@ from wengert.errors import (
     at_user,
     here,
 )
-from wengert.ops.elementwise import CAST, Elementwise, Operand
+from wengert.ops.elementwise import CAST, MUL, MUL0, Elementwise, Operand
 from wengert.ops.index import INDEX, SLICE, TAKE
 from wengert.ops.spec import Op, Params
 from wengert.ops.views import BROADCAST, RESHAPE, TRANSPOSE
@@ -66,6 +66,8 @@ class Recorder:
         """If a list: the adjoints of loops append to it, by carry, slots of the norms of the carry's adjoint."""
         self.refused: WengertError | None = None
         """Why a tracer could not be an index, for `recording`: NumPy hides it behind an error of its own."""
+        self.numbers: dict[int, Any] = {}
+        """Values of slots that are constant numbers."""
         self._items: dict[tuple[int, int], int] = {}
         self._const_slots: dict[Any, int] = {}
         self._capture_slots: dict[int, int] = {}
@@ -203,6 +205,8 @@ class Recorder:
     def elementwise(self, op: Elementwise, operands: Sequence[Any], weak: bool = False) -> Tracer:
         """Record an elementwise op; `weak` lets a result of Python numbers alone stay one."""
         found = [x if type(x) in (Tracer, float, int) else self.operand(x) for x in operands]
+        if op is MUL0 and type(found[1]) is not int:
+            op = self.scaling(found[1])
         entry = op.resolve(tuple([x.kind if type(x) is Tracer else type(x) for x in found]))
         slots = []
         for x, dtype in zip(found, entry.dtypes, strict=True):
@@ -301,7 +305,13 @@ class Recorder:
                 self.consts.append(Const(slot, typed))
                 self.values[slot] = typed
             self._const_slots[key] = slot
+            self.numbers[slot] = value
         return slot
+
+    def scaling(self, x: Any) -> Elementwise:
+        """What multiplies an adjoint by x: `mul0`, or `mul` where x is a finite number and zero times it is zero."""
+        number = x if type(x) is float else self.numbers.get(x.slot) if x.recorder is self else None
+        return MUL if number is not None and np.isfinite(number) else MUL0
 
     def forget_constants(self) -> None:
         """Let no later constant share the slot of an earlier one."""

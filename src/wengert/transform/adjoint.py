@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from wengert.ops.elementwise import ACC, ADD, NEG, Elementwise
+from wengert.ops.elementwise import ACC, ADD, MUL0, NEG, Elementwise
 from wengert.ops.index import INDEX, INDEX_ADD, SPARSE, singles, tiles
 from wengert.ops.join import CONCATENATE
 from wengert.ops.matmul import MATMUL
@@ -159,8 +159,9 @@ def _elementwise(walk: Walk, op: Elementwise, z: int, ins: Slots) -> None:
         else:
             assert not isinstance(pull, str)
             last = len(ins) + 1
-            used = (z_bar if i == 0 else walk.primal(z if i == last else ins[i - 1]) for i in pull[1])
-            increment = recorder.emit(pull[0], tuple(used), (), z_type)
+            used = tuple([z_bar if i == 0 else walk.primal(z if i == last else ins[i - 1]) for i in pull[1]])
+            times = recorder.scaling(recorder.tracer(used[1])) if pull[0] is MUL0 else pull[0]
+            increment = recorder.emit(times, used, (), z_type)
         if avals[slot] is not recorder.avals[increment]:
             increment = unbroadcast(recorder, increment, avals[slot])
         add(recorder, walk.bars, slot, increment)
