@@ -12,6 +12,7 @@ from wengert.errors import show
 from wengert.plan.layout import Layout
 from wengert.plan.lower import lowered
 from wengert.plan.simplify import simplify
+from wengert.plan.slices import push_slices
 from wengert.recorded import record
 from wengert.tape import Tape
 
@@ -111,8 +112,9 @@ def explain(f: Callable[..., Any], *args: Any) -> Explanation:
     tape = record(f, *args)
     done = simplify(tape)
     layout = Layout(compile=True, alone=True)
-    program = lowered(done.tape, layout)
-    often = _times(done.tape, 1, {})
+    planned = push_slices(done.tape)
+    program = lowered(planned, layout)
+    often = _times(planned, 1, {})
     regions, views, moved, calls = [], 0, 0, 0
     kernels: Counter[str] = Counter()
     for k, (t, spot) in enumerate(zip(layout.tapes, layout.spots, strict=True)):

@@ -24,6 +24,7 @@ from wengert.ops.guard import GUARD
 from wengert.plan.lower import lower
 from wengert.plan.packets import Program
 from wengert.plan.simplify import simplify
+from wengert.plan.slices import push_slices
 from wengert.record.recorder import Recorder
 from wengert.record.session import recording
 from wengert.record.state import thread
@@ -122,7 +123,7 @@ class _Variant:
         self.flat = all_traced and type(out) is tuple and len(out) == len(leaves) and all(map(is_, out, leaves))
         tape = recorder.tape([recorder.slot(leaves[k]) for k in self.traced])
         if len(tape) < _SIMPLIFIED:
-            tape = simplify(tape).tape
+            tape = push_slices(simplify(tape).tape)
         self.program: Program = lower(tape)
         self.tape = tape
         self.pool: list[tuple[Workspace, list[Any]]] = []

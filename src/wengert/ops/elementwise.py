@@ -152,13 +152,15 @@ class Elementwise(Op):
     # --- code --------------------------------------------------------------------------------------
 
     def lower(self, plan: Lowering, outs: Sequence[int], ins: Sequence[int], params: Params) -> None:
+        what, op = plan.aval(outs[0]), self
         if self.in_place:
-            plan.take_over(outs[0], ins[0])
-            elementwise(plan, self.kernel((plan.aval(outs[0]),) * 2, plan.aval(outs[0])), outs[0], ins[1:])
-            return
+            if plan.may_take_over(outs[0], ins[0]):
+                plan.take_over(outs[0], ins[0])
+                elementwise(plan, self.kernel((what, what), what), outs[0], ins[1:])
+                return
+            op = ADD
         plan.allocate(outs[0])
-        text = self.kernel(tuple(plan.aval(s) for s in ins), plan.aval(outs[0]))
-        elementwise(plan, text, outs[0], ins)
+        elementwise(plan, op.kernel(tuple(plan.aval(s) for s in ins), what), outs[0], ins)
 
     def kernel(self, ins: tuple[Aval, ...], out: Aval) -> tuple[str, str]:
         """Source and label of the kernel over contiguous operands of these dtypes."""

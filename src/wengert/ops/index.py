@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from wengert.shapes import I64, Aval, Shape, aval
 #     | SLICE | start    | step | count |   a slice, with the start already normalised
 #     | NEW   | -        | -    | -     |   a new axis of length 1
 TAKE, SLICE, NEW = 0, 1, 2
+_OVERLAPPING = 3
+"""Slices that overlap: cutting more of them into segments takes too many instructions."""
 
 
 def items(params: Params) -> list[Params]:
@@ -68,24 +71,37 @@ def resized_slice(params: Params, axis: int, rows: int, of_result: bool) -> Para
     return tuple(found)
 
 
-def tiles(shape: Shape, parts: Sequence[Params]) -> tuple[int, list[int]] | None:
-    """The axis along which some slices lie side by side and fill the whole, and their order; None if they do not."""
-    if len(parts) < 2:
-        return None
+class Segment(NamedTuple):
+    """A stretch of an axis, and the slices that take it."""
+
+    start: int
+    stop: int
+    parts: tuple[int, ...]
+
+
+def segments(shape: Shape, parts: Sequence[Params]) -> tuple[int, list[Segment]] | None:
+    """The axis along which some slices are cut, and that axis cut wherever one of them begins or ends.
+
+    None where they are cut along several axes, have steps, are all of x, or are so many that overlap that adding them
+    up one after another is less work.
+    """
     fits = [p for p in parts if len(p) == 4 * len(shape)]
     cut = [[k for k, item in enumerate(items(p)) if item != (SLICE, 0, 1, shape[k])] for p in fits]
     axes = {a for axis in cut for a in axis}
     if len(cut) < len(parts) or len(axes) != 1 or any(len(axis) != 1 for axis in cut):
         return None
     axis = axes.pop()
-    order = sorted(range(len(parts)), key=lambda k: parts[k][4 * axis + 1])
-    at = 0
-    for k in order:
-        kind, start, step, count = parts[k][4 * axis : 4 * axis + 4]
-        if kind != SLICE or start != at or step != 1 or count == 0:
-            return None
-        at += count
-    return (axis, order) if at == shape[axis] else None
+    taken = [p[4 * axis : 4 * axis + 4] for p in parts]
+    if any(kind != SLICE or step != 1 or count == 0 for kind, _, step, count in taken):
+        return None
+    spans = [(start, start + count) for _, start, _, count in taken]
+    edges = sorted({0, shape[axis], *(edge for span in spans for edge in span)})
+    found = [
+        Segment(low, high, tuple(k for k, (start, stop) in enumerate(spans) if start <= low and high <= stop))
+        for low, high in pairwise(edges)
+    ]
+    overlap = any(len(s.parts) > 1 for s in found)
+    return None if overlap and len(parts) > _OVERLAPPING else (axis, found)
 
 
 def singles(shape: Shape, parts: Sequence[Params]) -> list[int] | None:

@@ -150,12 +150,15 @@ class Scope:
         if root in self.owned and layout.last[slot] > layout.last[root]:
             layout.last[root] = layout.last[slot]
 
-    def take_over(self, slot: int, of: int) -> None:
+    def may_take_over(self, slot: int, of: int) -> bool:
         layout = self.layout
         root = layout.root[of]
         whole = layout.steps[of] is None and layout.avals[of].nbytes == layout.avals[root].nbytes
         dead = root in self.owned and layout.last[root] <= self.at
-        if whole and dead and (slot not in self.pinned or self.carry_of.get(slot) == root):
+        return whole and dead and (slot not in self.pinned or self.carry_of.get(slot) == root)
+
+    def take_over(self, slot: int, of: int) -> None:
+        if self.may_take_over(slot, of):
             self.pinned.discard(slot)
             self.alias(slot, of, 0, None)
         else:
@@ -330,7 +333,9 @@ class Scope:
     def _strided(self, op: Op, outs: Sequence[int], operands: Sequence[int]) -> bool:
         """Whether an instruction alone is worth a kernel of its own: its operands do not lie one behind another."""
         avals, steps = self.layout.avals, self.layout.steps
-        if not outs or not fusible(op, avals[what := self.number[outs[0]]]) or op is ACC:
+        if not outs or not fusible(op, avals[what := self.number[outs[0]]]):
+            return False
+        if op is ACC and self.may_take_over(what, operands[0]):
             return False
         size = avals[what].size
         return size > 1 and (what in self.inside or any(steps[s] or avals[s].size != size for s in operands))

@@ -2,7 +2,9 @@
 
 Three things: an instruction on constants alone becomes a constant (or one number, broadcast); one that changes nothing
 (x * 1, x / 1, x - 0, x + (-0), a double negation) is dropped; of equal instructions one is left. Only what is exact in
-IEEE arithmetic is done: x + 0 is not x where x is -0, and x * 0 is not 0 where x is infinite.
+IEEE arithmetic is done: x + 0 is not x where x is -0, and x * 0 is not 0 where x is infinite. With one exception: where
+an adjoint is multiplied by a known number, so that zero times it is zero in any case, that is a plain product, which
+keeps the sign of a zero.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import numpy as np
 
 from wengert.ops.elementwise import ADD, CAST, DIV, MUL, MUL0, NEG, SUB, WHERE
 from wengert.ops.guard import GUARD
+from wengert.ops.spec import Op
 from wengert.ops.views import BROADCAST, FRESH, RESHAPE, TRANSPOSE
 from wengert.plan.common import without_common
 from wengert.shapes import aval
@@ -20,6 +23,8 @@ from wengert.tape import Const, Instruction, Tape
 
 _FOLDED = (ADD, SUB, MUL, DIV, NEG, MUL0, WHERE, CAST)
 """What is rounded the same everywhere: NumPy's value is the kernel's."""
+_MUL0_BAR = MUL0.fused[1][0]
+"""What `mul0` gives its second operand's adjoint."""
 _SEEN_AS = (BROADCAST, RESHAPE, TRANSPOSE)
 """Of one number everywhere they make the same."""
 
@@ -68,8 +73,8 @@ class _Walk:
             return
         if self._fold(at, op, outs, ins, params):
             return
-        if op is MUL0 and self.value.get(ins[0], 0) != 0:
-            op = MUL
+        if op is MUL0 or op is _MUL0_BAR:
+            op = self._product(op, ins)
         stays = self._unchanged(op, outs, ins)
         if stays >= 0:
             self.same[outs[0]] = stays
@@ -78,6 +83,15 @@ class _Walk:
         if op is NEG:
             self.negated[outs[0]] = ins[0]
         self.kept.append((at, (op, outs, ins, params)))
+
+    def _product(self, op: Op, ins: tuple[int, ...]) -> Op:
+        """`mul` in place of an op that keeps a zero a zero, where a known factor does so anyway."""
+        x, y = (self.value.get(s) for s in ins)
+        if op is MUL0 and x is not None and x != 0:
+            return MUL
+        if y is not None and np.isfinite(y) and (op is MUL0 or y != 0):
+            return MUL
+        return op
 
     def _fold(self, at: int, op: Any, outs: tuple[int, ...], ins: tuple[int, ...], params: tuple[int, ...]) -> bool:
         """Whether the instruction has become a constant."""

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from wengert.ops.elementwise import ACC, ADD, MUL0, NEG, Elementwise
-from wengert.ops.index import INDEX, INDEX_ADD, SPARSE, singles, tiles
+from wengert.ops.index import INDEX, INDEX_ADD, SLICE, SPARSE, Segment, segments, singles
 from wengert.ops.join import CONCATENATE
 from wengert.ops.matmul import MATMUL
 from wengert.ops.reduce import SUM
@@ -192,16 +192,19 @@ def _sparse(walk: Walk, op: Op, z: int, ins: Slots, params: Params) -> None:
 
 
 def _settle(walk: Walk, x: int) -> None:
-    """Put the parts of an adjoint together: side by side where they fill it, else added one after another."""
+    """Put the parts of an adjoint together: side by side where that is possible, else added one after another."""
     recorder, bars, what = walk.recorder, walk.bars, walk.source.avals[x]
-    parts = walk.parts.pop(x)
-    found = tiles(what.shape, [params for params, _ in parts])
-    if found is not None:
-        axis, order = found
-        whole = recorder.emit(CONCATENATE, tuple(parts[k][1] for k in order), (axis,), what)
-        add(recorder, bars, x, whole)
+    sums: dict[Params, int] = {}
+    for params, z_bar in walk.parts.pop(x):
+        add(recorder, sums, params, z_bar)
+    parts = [*sums.items()]
+    found = segments(what.shape, [*sums])
+    if found is not None and (x not in bars or all(len(s.parts) == 1 for s in found[1])):
+        axis, cut = found
+        pieces = [_segment(recorder, parts, what, axis, s) for s in cut]
+        add(recorder, bars, x, recorder.emit(CONCATENATE, tuple(pieces), (axis,), what))
         return
-    places = singles(what.shape, [params for params, _ in parts])
+    places = singles(what.shape, [*sums])
     if places is not None:
         zero = recorder.const(0.0, what.dtype) if -1 in places else -1
         whole = recorder.emit(CONCATENATE, tuple(zero if k < 0 else parts[k][1] for k in places), (0,), what)
@@ -213,7 +216,22 @@ def _settle(walk: Walk, x: int) -> None:
         bars[x] = recorder.emit(INDEX_ADD, (bars[x], z_bar), params, what)
 
 
-def add(recorder: Recorder, bars: Bars, slot: int, increment: int) -> None:
+def _segment(recorder: Recorder, parts: Sequence[tuple[Params, int]], what: Aval, axis: int, segment: Segment) -> int:
+    """The adjoint of one stretch of an axis: the sum of what the slices that take it say of it."""
+    shape = what.shape
+    mine = aval(what.dtype, (*shape[:axis], segment.stop - segment.start, *shape[axis + 1 :]))
+    found = -1
+    for k in segment.parts:
+        params, z_bar = parts[k]
+        if recorder.avals[z_bar] is not mine:
+            whole = [(SLICE, 0, 1, n) for n in mine.shape]
+            whole[axis] = (SLICE, segment.start - params[4 * axis + 1], 1, mine.shape[axis])
+            z_bar = recorder.emit(INDEX, (z_bar,), sum(whole, ()), mine)
+        found = z_bar if found < 0 else recorder.emit(ADD, (found, z_bar), (), mine)
+    return zeros(recorder, mine) if found < 0 else found
+
+
+def add(recorder: Recorder, bars: dict[Any, int], slot: Any, increment: int) -> None:
     """Adjoints add up."""
     so_far = bars.get(slot)
     if so_far is None:
