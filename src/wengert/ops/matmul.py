@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cache, partial
 from typing import Any
@@ -71,8 +72,8 @@ _FLOAT = """
             m += step_m
 """
 _PIECE, _ALL = 1 << 18, 1 << 28
-_SHARED = 1 << 22
-"""Multiplications from which a product is shared between threads."""
+_SHARED, _SHARED_STACK = 1 << 22, 1 << 20
+"""Multiplications from which a product, or a stack of them, is shared between threads."""
 
 _WHOLE = """
         A = p{kind}(a)
@@ -144,49 +145,69 @@ class Matmul(Op):
         return out.ndim + back, places
 
     def lower(self, plan: Lowering, outs: Sequence[int], ins: Sequence[int], params: Params) -> None:
-        z = plan.aval(outs[0])
-        size = z.dtype.itemsize
-        is_float = z.dtype.kind == "f"
-        (a, ta, lda), (b, tb, ldb) = (_matrix(plan, s, size, is_float) for s in ins)
-        plan.allocate(outs[0])
-        if z.size == 0:
+        z, (a, b) = outs[0], (_readable(plan, s) for s in ins)
+        plan.allocate(z)
+        if plan.aval(z).size == 0:
             return
-        m, n, k = z.shape[-2], z.shape[-1], plan.aval(ins[0]).shape[-1]
-        lead = z.shape[:-2]
-        steps = [broadcast_strides(plan.aval(s).shape[:-2], plan.strides(s)[:-2], lead) for s in (a, b)]
-        dims, (sa, sb) = collapse(lead, steps)
-        gemm = _jit.blas("dgemm" if size == 8 else "sgemm") if is_float else 0
-        kernel, count = _kernel(z.dtype.str[1:]), z.size // (m * n)
-
-        def emit(z: int, a: int, b: int, m: int, n_here: int) -> None:
-            words = (z, a, b, gemm, ta, tb, m, n_here, k, lda, ldb, n, len(dims), *dims, *sa, *sb)
-            plan.packet(*kernel, count, *words)
-
-        parts = min(plan.threads(), max(m, n) // 16)
-        if not is_float or count > 1 or parts < 2 or not _SHARED <= m * n * k <= _ALL:
-            emit(outs[0], a, b, m, n)
+        axis, parts = _shared(plan, z, a)
+        if parts < 2:
+            _emit(plan, z, a, b)
             return
+        cut = [(z, True), (a, axis != -1), (b, axis != -2)]
         shares = []
-        for first, number in pieces(max(m, n), parts):
-            if m >= n:
-                views = (rows_of(plan, outs[0], -2, first, number), rows_of(plan, a, -2, first, number), b)
-                shares.append(partial(emit, *views, number, n))
-            else:
-                views = (rows_of(plan, outs[0], -1, first, number), a, rows_of(plan, b, -1, first, number))
-                shares.append(partial(emit, *views, m, number))
+        for first, number in pieces(plan.aval(z).shape[axis], parts):
+            views = [_cut(plan, s, axis, first, number) if along else s for s, along in cut]
+            shares.append(partial(_emit, plan, *views))
         plan.fork(shares)
 
 
-def _matrix(plan: Lowering, slot: int, size: int, is_float: bool) -> tuple[int, int, int]:
-    """The operand, copied only if BLAS could not read it where it lies; `N` or `T`; leading dimension."""
-    rows, columns = plan.aval(slot).shape[-2:]
+def _shared(plan: Lowering, z: int, a: int) -> tuple[int, int]:
+    """Along which axis of the result threads share the work, and in how many parts."""
+    what = plan.aval(z)
+    *lead, m, n = what.shape
+    stack, each = math.prod(lead), m * n * plan.aval(a).shape[-1]
+    if what.dtype.kind != "f":
+        return -2, 1
+    if stack > 1:
+        many = lead[0] > 1 and stack * each >= _SHARED_STACK
+        return -len(what.shape), min(plan.threads(), lead[0]) if many else 1
+    return -2 if m >= n else -1, min(plan.threads(), max(m, n) // 16) if _SHARED <= each <= _ALL else 1
+
+
+def _cut(plan: Lowering, slot: int, axis: int, first: int, number: int) -> int:
+    """A part of an operand along an axis counted from the last; all of it where it is repeated along that axis."""
+    shape = plan.aval(slot).shape
+    return slot if len(shape) < -axis or shape[axis] == 1 else rows_of(plan, slot, axis, first, number)
+
+
+def _emit(plan: Lowering, z: int, a: int, b: int) -> None:
+    what = plan.aval(z)
+    *lead, m, n = what.shape
+    is_float = what.dtype.kind == "f"
+    (ta, lda), (tb, ldb) = (_matrix(plan, s) or (ord("N"), max(plan.aval(s).shape[-1], 1)) for s in (a, b))
+    strides = [broadcast_strides(plan.aval(s).shape[:-2], plan.strides(s)[:-2], tuple(lead)) for s in (a, b)]
+    dims, (sa, sb) = collapse(tuple(lead), strides)
+    gemm = _jit.blas("dgemm" if what.dtype.itemsize == 8 else "sgemm") if is_float else 0
+    k, ldz = plan.aval(a).shape[-1], plan.strides(z)[-2] // what.dtype.itemsize
+    words = (z, a, b, gemm, ta, tb, m, n, k, lda, ldb, ldz, len(dims), *dims, *sa, *sb)
+    plan.packet(*_kernel(what.dtype.str[1:]), what.size // (m * n), *words)
+
+
+def _readable(plan: Lowering, slot: int) -> int:
+    """The operand, copied only if it could not be read where it lies."""
+    return slot if plan.aval(slot).dtype.kind == "f" and _matrix(plan, slot) else plan.dense(slot)
+
+
+def _matrix(plan: Lowering, slot: int) -> tuple[int, int] | None:
+    """`N` or `T` and the leading dimension of matrices as BLAS reads them; None if it could not."""
+    what = plan.aval(slot)
+    (rows, columns), size = what.shape[-2:], what.dtype.itemsize
     down, right = plan.strides(slot)[-2:]
-    if is_float:
-        if (right == size or columns == 1) and (down >= columns * size or rows == 1) and down % size == 0:
-            return slot, ord("N"), max(down // size if rows > 1 else columns, columns, 1)
-        if (down == size or rows == 1) and (right >= rows * size or columns == 1) and right % size == 0:
-            return slot, ord("T"), max(right // size if columns > 1 else rows, rows, 1)
-    return plan.dense(slot), ord("N"), max(columns, 1)
+    if (right == size or columns == 1) and (down >= columns * size or rows == 1) and down % size == 0:
+        return ord("N"), max(down // size if rows > 1 else columns, columns, 1)
+    if (down == size or rows == 1) and (right >= rows * size or columns == 1) and right % size == 0:
+        return ord("T"), max(right // size if columns > 1 else rows, rows, 1)
+    return None
 
 
 def unbroadcast(x: Any, shape: tuple[int, ...]) -> Any:
