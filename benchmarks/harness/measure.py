@@ -9,7 +9,7 @@ from typing import Any
 from harness.agree import disagreements
 from harness.model import Case, NotHere, Suite
 from harness.peers import OURS, PEERS, installed
-from harness.pool import Pool, Remote, WorkerError
+from harness.pool import Pool, Remote, WorkerError, resting
 from harness.report import Method, Report, row_of
 from harness.stats import break_even, spread, steady
 
@@ -158,29 +158,38 @@ def _turns(
     suite: str, case: Case, remotes: dict[str, Remote], method: Method, report: Report
 ) -> dict[str, tuple[list[float], int]]:
     """Interleaved turns; per peer the seconds a call in each turn, and the calls a turn."""
-    plans: dict[str, tuple[int, float]] = {}
-    with report.clock(suite, "warm-up"):
-        for name, remote in remotes.items():
-            try:
-                once = remote.ask("settle", method.settle)
-                plans[name] = max(1, round(method.batch / once)), once
-            except WorkerError as error:
-                report.fail(suite, case.name, name, str(error))
-    samples: dict[str, list[float]] = {name: [] for name in plans}
-    used = dict.fromkeys(plans, 0.0)
-    with report.clock(suite, "turns"):
-        for turn in range(method.rounds):
-            for name, (calls, once) in list(plans.items()):
-                if steady(samples[name], method.enough) or (turn >= method.least and used[name] >= method.budget):
-                    continue
-                start = time.perf_counter()
+    with resting(remotes.values()):
+        plans: dict[str, tuple[int, float]] = {}
+        with report.clock(suite, "warm-up"):
+            for name, remote in remotes.items():
                 try:
-                    samples[name].append(remotes[name].ask("turn", calls, once))
+                    once = remote.alone("settle", method.settle)
+                    plans[name] = max(1, round(method.batch / once)), once
                 except WorkerError as error:
                     report.fail(suite, case.name, name, str(error))
-                    del plans[name], samples[name]
-                used[name] += time.perf_counter() - start
+        with report.clock(suite, "turns"):
+            samples = _in_turns(suite, case, remotes, plans, method, report)
     return {name: (seconds, plans[name][0]) for name, seconds in samples.items()}
+
+
+def _in_turns(
+    suite: str, case: Case, remotes: dict[str, Remote], plans: dict[str, tuple[int, float]], method: Method,
+    report: Report,
+) -> dict[str, list[float]]:  # fmt: skip
+    samples: dict[str, list[float]] = {name: [] for name in plans}
+    used = dict.fromkeys(plans, 0.0)
+    for turn in range(method.rounds):
+        for name, (calls, once) in list(plans.items()):
+            if steady(samples[name], method.enough) or (turn >= method.least and used[name] >= method.budget):
+                continue
+            start = time.perf_counter()
+            try:
+                samples[name].append(remotes[name].alone("turn", calls, once))
+            except WorkerError as error:
+                report.fail(suite, case.name, name, str(error))
+                del plans[name], samples[name]
+            used[name] += time.perf_counter() - start
+    return samples
 
 
 def _add_break_even(rows: list[dict[str, Any]]) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,18 @@ class Remote:
             raise WorkerError(answer[1].strip().splitlines()[0][:300])
         return answer[1]
 
+    def alone(self, method: str, *arguments: Any) -> Any:
+        """`ask` a worker that rests otherwise: see `resting`."""
+        self._signal("SIGCONT")
+        try:
+            return self.ask(method, *arguments)
+        finally:
+            self._signal("SIGSTOP")
+
+    def _signal(self, name: str) -> None:
+        if os.name == "posix" and self.alive:
+            self.process.send_signal(getattr(signal, name))
+
     @property
     def alive(self) -> bool:
         """Whether it can be asked again."""
@@ -99,6 +112,23 @@ class Remote:
         self.log.seek(0)
         lines = self.log.read().decode(errors="replace").strip().splitlines()
         return lines[-1][:200] if lines else "it said nothing"
+
+
+@contextlib.contextmanager
+def resting(remotes: Iterable[Remote]) -> Iterator[None]:
+    """Workers are stopped, but for the one that is asked `alone`.
+
+    Threads of BLAS and of OpenMP wait for the next work with their core at full load, some for 20 ms: they would take
+    it from whoever has the next turn.
+    """
+    remotes = list(remotes)
+    for remote in remotes:
+        remote._signal("SIGSTOP")
+    try:
+        yield
+    finally:
+        for remote in remotes:
+            remote._signal("SIGCONT")
 
 
 class Pool:
