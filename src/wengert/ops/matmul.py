@@ -14,8 +14,9 @@ from wengert.errors import ShapeError, at_user
 from wengert.ops.spec import PARTIAL, WHOLE, Lowering, Op, Params, register, rows_of
 from wengert.shapes import Aval, aval, broadcast, broadcast_strides, collapse, pieces
 
-# | kernel | size | n | out | a | b | gemm | transpose a, b | m | n | k | lda | ldb | ldz | nd | dims[nd] | a, b steps
-# For every matrix of the stack: a and b are where its operands lie, z where its result goes.
+# | kernel | size | n | out | a | b | gemm | transpose a, b | m | n | k | lda | ldb | ldz | nd | dims[nd] | a, b steps |
+# and the scratch of a packed product. For every matrix of the stack: a and b are where its operands lie, z where its
+# result goes.
 _STACK = """
 def kernel(ins, addr, n):
     nd = ins[15]
@@ -38,21 +39,22 @@ def kernel(ins, addr, n):
 # Row-major z = a b is column-major z' = b' a'. Products are done in pieces of at most 2^18 multiplications, which
 # OpenBLAS computes on the calling thread, where the operands lie: its own threads spin for milliseconds after each
 # product and are in the way of ours, and its packing costs more than it gains up to 2^28 multiplications.
-_FLOAT = """
-        step_n, step_k, step_m = columns, inner, rows
-        if rows * columns * inner <= {whole}:
-            step_n = where(columns < 64, columns, i8(64))
-            step_k = where(inner < 256, inner, i8(256))
-            step_m = where(inner > 0, {piece} // (step_n * where(inner > 0, step_k, i8(1))), rows)
+_STRIDES = """
         down = where(ins[7] == 78, ins[12], i8(1)) * {size}
         along = where(ins[7] == 78, i8(1), ins[12]) * {size}
         across = where(ins[8] == 78, ins[13], i8(1)) * {size}
         right = where(ins[8] == 78, i8(1), ins[13]) * {size}
-        if rows * columns * inner <= {piece}:
-            gemm{size}(
-                ins[6], ins[8], ins[7], columns, rows, inner, {kind}(1), b, ins[13], a, ins[12], {kind}(0), z, ins[14]
+"""
+_FLOAT = f"""{_STRIDES}
+        if rows * columns * inner <= {{piece}}:
+            gemm{{size}}(
+                ins[6], ins[8], ins[7], columns, rows, inner, {{kind}}(1), b, ins[13], a, ins[12], {{kind}}(0),
+                z, ins[14],
             )
             continue
+        step_n = where(columns < 64, columns, i8(64))
+        step_k = where(inner < 256, inner, i8(256))
+        step_m = {{piece}} // (step_n * step_k)
         m = i8(0)
         while m < rows:
             count = where(step_m < rows - m, step_m, rows - m)
@@ -62,16 +64,57 @@ _FLOAT = """
                 k = i8(0)
                 while k < inner:
                     length = where(step_k < inner - k, step_k, inner - k)
-                    gemm{size}(
-                        ins[6], ins[8], ins[7], wide, count, length, {kind}(1), b + k * across + j * right, ins[13],
-                        a + m * down + k * along, ins[12], where(k == 0, {kind}(0), {kind}(1)),
-                        z + (m * ins[14] + j) * {size}, ins[14],
+                    gemm{{size}}(
+                        ins[6], ins[8], ins[7], wide, count, length, {{kind}}(1), b + k * across + j * right, ins[13],
+                        a + m * down + k * along, ins[12], where(k == 0, {{kind}}(0), {{kind}}(1)),
+                        z + (m * ins[14] + j) * {{size}}, ins[14],
                     )
                     k += step_k
                 j += step_n
             m += step_m
 """
+
+# Larger ones read their operands so often that blocks of them are copied first, one element behind another:
+#     scratch:  | 256 rows of a, 256 long | 256 rows of b, 64 long |
+_PANEL = """
+def panel(to, source, rows, columns, down, right):
+    if right == {size}:
+        for i in range(rows):
+            T = p{kind}(to + i * columns * {size})
+            S = p{kind}(source + i * down)
+            for j in range(columns):
+                put(T, j, get(S, j))
+    else:  # few columns at a time: their cache lines serve the next rows, too
+        for first in range(0, columns, 8):
+            last = where(first + 8 < columns, first + 8, columns)
+            for i in range(rows):
+                T = p{kind}(to + i * columns * {size})
+                for j in range(first, last):
+                    T[j] = p{kind}(source + i * down + j * right)[0]
+"""
+_PACKED = f"""{_STRIDES}
+        panel_a = addr[ins[16 + 3 * nd]]
+        panel_b = panel_a + 65536 * {{size}}
+        for m in range(0, rows, 256):
+            count = where(256 < rows - m, i8(256), rows - m)
+            for k in range(0, inner, 256):
+                length = where(256 < inner - k, i8(256), inner - k)
+                panel(panel_a, a + m * down + k * along, count, length, down, along)
+                for j in range(0, columns, 64):
+                    wide = where(64 < columns - j, i8(64), columns - j)
+                    panel(panel_b, b + k * across + j * right, length, wide, across, right)
+                    for i in range(0, count, 16):
+                        high = where(16 < count - i, i8(16), count - i)
+                        gemm{{size}}(
+                            ins[6], i8(78), i8(78), wide, high, length, {{kind}}(1), panel_b, wide,
+                            panel_a + i * length * {{size}}, length, where(k == 0, {{kind}}(0), {{kind}}(1)),
+                            z + ((m + i) * ins[14] + j) * {{size}}, ins[14],
+                        )
+"""
+_PANELS = 65536 + 16384
+"""Elements of the scratch."""
 _PIECE, _ALL = 1 << 18, 1 << 28
+"""Multiplications of a piece; of a product whose operands are read where they lie."""
 _SHARED, _SHARED_STACK = 1 << 22, 1 << 20
 """Multiplications from which a product, or a stack of them, is shared between threads."""
 
@@ -89,14 +132,19 @@ _WHOLE = """
 
 
 @cache
-def _kernel(kind: str) -> tuple[str, str]:
+def _kernel(kind: str, packed: bool) -> tuple[str, str]:
     size = np.dtype(kind).itemsize
+    if packed:
+        return _text(kind, _PACKED.format(kind=kind, size=size), _PANEL.format(kind=kind, size=size)), f"packed.{kind}"
     if kind[0] == "f":
-        product = _FLOAT.format(kind=kind, size=size, piece=_PIECE, whole=_ALL)
-    else:
-        plus, times = ("|", "&") if kind == "b1" else ("+", "*")
-        product = _WHOLE.format(kind=kind, word="u1" if kind == "b1" else kind, plus=plus, times=times)
-    return _STACK.format(size=size, product=product), f"matmul.{kind}"
+        return _text(kind, _FLOAT.format(kind=kind, size=size, piece=_PIECE)), f"matmul.{kind}"
+    plus, times = ("|", "&") if kind == "b1" else ("+", "*")
+    product = _WHOLE.format(kind=kind, word="u1" if kind == "b1" else kind, plus=plus, times=times)
+    return _text(kind, product), f"matmul.{kind}"
+
+
+def _text(kind: str, product: str, helper: str = "") -> str:
+    return helper + _STACK.format(size=np.dtype(kind).itemsize, product=product)
 
 
 class Matmul(Op):
@@ -171,7 +219,7 @@ def _shared(plan: Lowering, z: int, a: int) -> tuple[int, int]:
     if stack > 1:
         many = lead[0] > 1 and stack * each >= _SHARED_STACK
         return -len(what.shape), min(plan.threads(), lead[0]) if many else 1
-    return -2 if m >= n else -1, min(plan.threads(), max(m, n) // 16) if _SHARED <= each <= _ALL else 1
+    return -2 if m >= n else -1, min(plan.threads(), max(m, n) // 16) if each >= _SHARED else 1
 
 
 def _cut(plan: Lowering, slot: int, axis: int, first: int, number: int) -> int:
@@ -189,8 +237,11 @@ def _emit(plan: Lowering, z: int, a: int, b: int) -> None:
     dims, (sa, sb) = collapse(tuple(lead), strides)
     gemm = _jit.blas("dgemm" if what.dtype.itemsize == 8 else "sgemm") if is_float else 0
     k, ldz = plan.aval(a).shape[-1], plan.strides(z)[-2] // what.dtype.itemsize
-    words = (z, a, b, gemm, ta, tb, m, n, k, lda, ldb, ldz, len(dims), *dims, *sa, *sb)
-    plan.packet(*_kernel(what.dtype.str[1:]), what.size // (m * n), *words)
+    words = [z, a, b, gemm, ta, tb, m, n, k, lda, ldb, ldz, len(dims), *dims, *sa, *sb]
+    packed = is_float and m * n * k > _ALL
+    if packed:
+        words.append(plan.scratch(_PANELS * what.dtype.itemsize))
+    plan.packet(*_kernel(what.dtype.str[1:], packed), what.size // (m * n), *words)
 
 
 def _readable(plan: Lowering, slot: int) -> int:
