@@ -3,11 +3,12 @@
 A worker waits in compiled code, without Python's lock. It has a mailbox of int64 words on cache lines of its own:
 
     | state | packets | addr | words | status | run | . | . |  semaphore: work  |  semaphore: done  |
-      state   0 no worker   1 idle   2 taken, being filled   3 posted   4 done
+      state   0 no worker   1 idle   2 taken by who splits   3 posted   4 done   5 taken by the worker
 
-Whoever splits work takes idle workers, posts all parts but the first, runs the first itself, and waits. A part
-that finds no idle worker (another thread of the user's has it, or there is none) is run by the caller: the same
-parts in the same places, so results do not depend on who ran them.
+Whoever splits work takes idle workers, posts all parts but the first, runs the first itself, then those that no worker
+has begun (it sleeps: waking it takes longer than many a part), and waits for the others. A part that finds no idle
+worker (another thread of the user's has it, or there is none) is run by the caller, too: the same parts in the same
+places, so results do not depend on who ran them.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from wengert.errors import OptionError
 MOST = 32
 """Threads at most: what there are mailboxes for."""
 _WORDS, _WORK, _DONE = 16, 8, 12
-_SPINS = 20_000
-"""Looks at a mailbox before a thread goes to sleep: some 10 us, about what waking it costs."""
+_SPINS = 400_000
+"""Looks at a mailbox before a thread goes to sleep: some 200 us, so that it is awake from fork to fork, and from call to
+call in a loop."""
 
 _SERVE = f"""
 def kernel(ins, addr, n):
@@ -35,7 +37,7 @@ def kernel(ins, addr, n):
         while spins > 0 and seen(ins) != 3:
             spins -= 1
         foreign(addr[0], address_of(skip(ins, {_WORK})))
-        if seen(ins) == 3:
+        if swap_if(ins, 3, 5):
             ins[4] = call(ins[5], pi8(ins[1]), pi8(ins[2]), ins[3])
             say(ins, 4)
             foreign(addr[1], address_of(skip(ins, {_DONE})))
@@ -67,12 +69,17 @@ def kernel(ins, addr, n):
     for j in range(1, n):
         if (taken >> j) & 1 == 1:
             box = pi8(ins[4] + {8 * _WORDS} * (j - 1))
-            spins = {_SPINS}
-            while spins > 0 and seen(box) != 4:
-                spins -= 1
-            while seen(box) != 4:
-                foreign(ins[5], address_of(skip(box, {_DONE})))
-            status = where(status == 0, box[4], status)
+            part = {HEAD} + 2 * j
+            if swap_if(box, 3, 2):
+                found = call(ins[3], skip(ins, ins[part]), addr, ins[part + 1])
+            else:
+                spins = {_SPINS}
+                while spins > 0 and seen(box) != 4:
+                    spins -= 1
+                while seen(box) != 4:
+                    foreign(ins[5], address_of(skip(box, {_DONE})))
+                found = box[4]
+            status = where(status == 0, found, status)
             say(box, 1)
     return status
 """

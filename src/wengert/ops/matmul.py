@@ -38,7 +38,7 @@ def kernel(ins, addr, n):
 
 # Row-major z = a b is column-major z' = b' a'. Products are done in pieces of at most 2^18 multiplications, which
 # OpenBLAS computes on the calling thread, where the operands lie: its own threads spin for milliseconds after each
-# product and are in the way of ours, and its packing costs more than it gains up to 2^28 multiplications.
+# product and are in the way of ours, and its packing costs more than it gains up to 2^26 multiplications.
 _STRIDES = """
         down = where(ins[7] == 78, ins[12], i8(1)) * {size}
         along = where(ins[7] == 78, i8(1), ins[12]) * {size}
@@ -113,7 +113,7 @@ _PACKED = f"""{_STRIDES}
 """
 _PANELS = 65536 + 16384
 """Elements of the scratch."""
-_PIECE, _ALL = 1 << 18, 1 << 28
+_PIECE, _ALL = 1 << 18, 1 << 26
 """Multiplications of a piece; of a product whose operands are read where they lie."""
 _SHARED, _SHARED_STACK = 1 << 22, 1 << 20
 """Multiplications from which a product, or a stack of them, is shared between threads."""

@@ -56,6 +56,15 @@ class Layout:
         self.last.append(-1)
         return number
 
+    def new_line(self) -> None:
+        """Skip some numbers, so that what follows has cache lines of the address table to itself.
+
+        Loops write addresses there at every step; two threads that share a line wait for each other each time.
+        """
+        for _ in range(2 * ALIGN // 8):
+            self.new(aval(RAW, ()))
+        self.top = -(-self.top // (2 * ALIGN)) * 2 * ALIGN
+
     def extend(self, avals: Sequence[Aval], last: Sequence[int]) -> int:
         """Numbers for all slots of a tape at once; the first of them."""
         first, n = len(self.avals), len(avals)

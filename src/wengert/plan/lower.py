@@ -217,11 +217,13 @@ class Scope:
         words, given_back = [], []
         for emit in parts:
             layout.free = {}
+            layout.new_line()
             low = len(self.code)
             emit()
             words.append((low, len(self.code)))
             given_back.append(layout.free)
         layout.free = spare
+        layout.new_line()
         for free in given_back:
             for room, places in free.items():
                 spare.setdefault(room, []).extend(places)
