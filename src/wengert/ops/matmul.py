@@ -115,7 +115,7 @@ _PANELS = 65536 + 16384
 """Elements of the scratch."""
 _PIECE, _ALL = 1 << 18, 1 << 26
 """Multiplications of a piece; of a product whose operands are read where they lie."""
-_SHARED, _SHARED_STACK = 1 << 22, 1 << 20
+_SHARED, _SHARED_STACK = 1 << 20, 1 << 20
 """Multiplications from which a product, or a stack of them, is shared between threads."""
 
 _WHOLE = """

@@ -17,7 +17,7 @@ from wengert.ops.reduce import CHUNK, SUM, pairs, together, whole, wide
 from wengert.shapes import Shape, aval, broadcast_strides, collapse, contiguous, pieces
 from wengert.tape import Instruction
 
-_SHARED = 1 << 19
+_SHARED = 1 << 17
 """Elements times instructions from which a region is shared between threads."""
 _SHORT = 32
 """So many columns, or fewer, are part of the kernel's text."""
