@@ -27,7 +27,7 @@ MOST = 32
 """Threads at most: what there are mailboxes for."""
 _WORDS, _WORK, _DONE = 16, 8, 12
 _SPINS = 400_000
-"""Looks at a mailbox before a thread goes to sleep: some 200 us, so that it is awake from fork to fork, and from call to
+"""Looks at a mailbox before a thread goes to sleep: some 200 us, so that it is awake from fork to fork, from call to
 call in a loop."""
 
 _SERVE = f"""
