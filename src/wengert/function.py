@@ -23,6 +23,7 @@ from wengert.hot import calls_until_hot, compile_regions
 from wengert.ops.guard import GUARD
 from wengert.plan.lower import lower
 from wengert.plan.packets import Program
+from wengert.plan.rolled import roll
 from wengert.plan.simplify import simplify
 from wengert.plan.slices import push_slices
 from wengert.record.recorder import Recorder
@@ -122,6 +123,7 @@ class _Variant:
         all_traced = len(self.traced) == len(leaves)
         self.flat = all_traced and type(out) is tuple and len(out) == len(leaves) and all(map(is_, out, leaves))
         tape = recorder.tape([recorder.slot(leaves[k]) for k in self.traced])
+        tape = roll(tape)
         if len(tape) < _SIMPLIFIED:
             tape = push_slices(simplify(tape).tape)
         self.program: Program = lower(tape)
