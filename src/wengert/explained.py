@@ -11,8 +11,7 @@ from wengert import _jit
 from wengert.errors import show
 from wengert.plan.layout import Layout
 from wengert.plan.lower import lowered
-from wengert.plan.simplify import simplify
-from wengert.plan.slices import push_slices
+from wengert.plan.passes import passed
 from wengert.recorded import record
 from wengert.tape import Tape
 
@@ -37,6 +36,8 @@ class Explanation:
     name: str
     recorded: int
     """Instructions on the tape, bodies of loops counted once."""
+    rolled: int
+    """Instructions of loops over elements that array instructions stand for."""
     folded: int
     identities: int
     common: int
@@ -58,8 +59,8 @@ class Explanation:
 
     def __str__(self) -> str:
         gone = {
-            "constant": self.folded, "without effect": self.identities, "equal to others": self.common,
-            "unused": self.dead, "views": self.views,
+            "into arrays": self.rolled, "constant": self.folded, "without effect": self.identities,
+            "equal to others": self.common, "unused": self.dead, "views": self.views,
         }  # fmt: skip
         inside = sum(r.instructions for r in self.regions)
         lines = [
@@ -110,11 +111,10 @@ def explain(f: Callable[..., Any], *args: Any) -> Explanation:
     16000
     """
     tape = record(f, *args)
-    done = simplify(tape)
+    done = passed(tape)
     layout = Layout(compile=True, alone=True)
-    planned = push_slices(done.tape)
-    program = lowered(planned, layout)
-    often = _times(planned, 1, {})
+    program = lowered(done.tape, layout)
+    often = _times(done.tape, 1, {})
     regions, views, moved, calls = [], 0, 0, 0
     kernels: Counter[str] = Counter()
     for k, (t, spot) in enumerate(zip(layout.tapes, layout.spots, strict=True)):
@@ -132,11 +132,12 @@ def explain(f: Callable[..., Any], *args: Any) -> Explanation:
             moved += often[id(t)] * sum(t.avals[s].nbytes for s in (*ins, *outs))
         calls += often[id(t)] * len(packets)
         kernels.update(_jit.label(layout.code[at]) for at in packets)
-    recorded, gone = _count(tape), done.folded + done.identities + done.common
+    recorded, gone = _count(tape), done.rolled + done.folded + done.identities + done.common
     left = len(layout.words) + sum(r.instructions - 1 for r in regions)
     return Explanation(
-        getattr(f, "__name__", "?"), recorded, done.folded, done.identities, done.common, recorded - gone - left, views,
-        tuple(regions), kernels.total(), calls, program.nbytes, moved, dict(kernels),
+        getattr(f, "__name__", "?"), recorded, done.rolled, done.folded, done.identities, done.common,
+        max(recorded - gone - left, 0), views, tuple(regions), kernels.total(), calls, program.nbytes, moved,
+        dict(kernels),
     )  # fmt: skip
 
 

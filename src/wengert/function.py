@@ -23,9 +23,7 @@ from wengert.hot import calls_until_hot, compile_regions
 from wengert.ops.guard import GUARD
 from wengert.plan.lower import lower
 from wengert.plan.packets import Program
-from wengert.plan.rolled import roll
-from wengert.plan.simplify import simplify
-from wengert.plan.slices import push_slices
+from wengert.plan.passes import passed
 from wengert.record.recorder import Recorder
 from wengert.record.session import recording
 from wengert.record.state import thread
@@ -37,8 +35,6 @@ from wengert.vm.replay import GuardMissed, Workspace, run_once
 Function = Callable[..., Any]
 _ROUTES = 8
 """Signatures that are tried before the structure of the arguments is worked out."""
-_SIMPLIFIED = 3000
-"""Instructions from which simplifying a tape costs more than its first replays gain."""
 _WATCHED, _EVERY = 64, 63
 """Captured values are looked at in so many calls, and then in one of 64: that costs nothing."""
 
@@ -122,10 +118,7 @@ class _Variant:
         # A tuple of arrays is put together by Python itself, which is faster.
         all_traced = len(self.traced) == len(leaves)
         self.flat = all_traced and type(out) is tuple and len(out) == len(leaves) and all(map(is_, out, leaves))
-        tape = recorder.tape([recorder.slot(leaves[k]) for k in self.traced])
-        tape = roll(tape)
-        if len(tape) < _SIMPLIFIED:
-            tape = push_slices(simplify(tape).tape)
+        tape = passed(recorder.tape([recorder.slot(leaves[k]) for k in self.traced])).tape
         self.program: Program = lower(tape)
         self.tape = tape
         self.pool: list[tuple[Workspace, list[Any]]] = []

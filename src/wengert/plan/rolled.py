@@ -52,6 +52,8 @@ class _Group:
     """The slot that holds all members, if they are computed together."""
     one: bool = False
     """Whether all members are the same number."""
+    code: int = 0
+    """Its number as an origin."""
     turned: bool = False
     """Whether the members' order has been turned round."""
 
@@ -78,14 +80,19 @@ class _Walk:
         self.groups: dict[tuple[Any, ...], _Group] = {}
         self.group_at: dict[int, _Group] = {}
         """By the place of the first member."""
-        self.member: dict[int, tuple[_Group, int]] = {}
-        """A slot -> its group, and its place there."""
+        self.member: dict[int, _Group] = {}
+        self.code = list(range(len(tape.avals)))
+        """Per slot a number for its origin: its own, the complement of an array's, a group's."""
+        self.places = [0] * len(tape.avals)
+        """Per slot which element of its origin it is."""
         self.element: dict[int, tuple[int, int]] = {}
         """A slot -> the array that it is an element of, and which."""
         self.view: dict[int, tuple[int, int, Shape]] = {}
         """A slot that is part of an array -> that array, where it begins, its strides; in elements."""
         self.same: dict[int, int] = {}
         """A slot -> the one that holds the same number."""
+        self.taken: dict[int, tuple[int, int]] = {}
+        """A member that is wanted as a number -> the array of its group, and its place there."""
         self.flat: dict[int, int] = {}
         """An array -> the same as a vector."""
         self.found: list[Instruction] = []
@@ -96,58 +103,57 @@ class _Walk:
     def find(self) -> bool:
         """Find all groups; False as soon as it is clear that there are too few."""
         avals, counted = self.avals, 0
+        fits: dict[tuple[Any, Aval], bool] = {}
         for at, (op, outs, ins, params) in enumerate(self.old.instructions):
             if at == _SAMPLE and counted and self._grouped() * 3 < counted:
                 return False
             if len(outs) != 1:
                 continue
-            out = outs[0]
+            what = avals[outs[0]]
             if op is INDEX:
-                self._index(out, ins[0], params)
-            elif avals[out].ndim == 0 and fusible(op, avals[out]) and not any([avals[s].ndim for s in ins]):  # noqa: C419
-                counted += 1
-                self._join(at, op, out, ins, params)
+                self._index(outs[0], ins[0], params)
+            elif not what.ndim:
+                fusing = fits.get((op, what))
+                if fusing is None:
+                    fusing = fits[op, what] = fusible(op, what)
+                if fusing:
+                    counted += 1
+                    self._join(at, op, what, outs[0], ins, params)
         return True
 
     def _grouped(self) -> int:
         return sum(len(g.slots) for g in self.groups.values() if len(g.slots) >= _FEWEST)
 
     def _index(self, out: int, source: int, params: tuple[int, ...]) -> None:
+        if len(params) == 4 and params[0] == TAKE and source not in self.view:
+            self.element[out] = (source, params[1])
+            self.code[out], self.places[out] = ~source, params[1]
+            return
         base, start, strides = self.view.get(source) or (source, 0, _steps(self.avals[source].shape))
         shape, offset, steps = view_of(self.avals[source].shape, strides, params)
         if shape:
             self.view[out] = (base, start + offset, steps)
         else:
             self.element[out] = (base, start + offset)
+            self.code[out], self.places[out] = ~base, start + offset
 
-    def _join(self, at: int, op: Any, out: int, ins: Sequence[int], params: tuple[int, ...]) -> None:
-        key: list[Any] = [op, self.avals[out], params]
-        places = []
-        for s in ins:
-            group = self.member.get(s)
-            if group is not None:
-                key.append(id(group[0]))
-                places.append(group[1])
-            elif s in self.element:
-                base, place = self.element[s]
-                key.append(~base)
-                places.append(place)
-            else:
-                key.append(s)
-                places.append(0)
-        found = self.groups.get(tuple(key))
+    def _join(self, at: int, op: Any, what: Aval, out: int, ins: Sequence[int], params: tuple[int, ...]) -> None:
+        code, places = self.code, self.places
+        key = (op, what, params, *[code[s] for s in ins])
+        found = self.groups.get(key)
         if found is None:
             origins = tuple([self._origin(s) for s in ins])
-            found = self.groups[tuple(key)] = _Group((op, params, origins), at, self.avals[out], [], [[] for _ in ins])
+            found = self.groups[key] = _Group((op, params, origins), at, what, [], [[] for _ in ins])
+            found.code = len(self.old.avals) + len(self.groups)
             self.group_at[at] = found
-        self.member[out] = (found, len(found.slots))
+        self.member[out] = found
+        code[out], places[out] = found.code, len(found.slots)
         found.slots.append(out)
-        for lanes, place in zip(found.lanes, places, strict=True):
-            lanes.append(place)
+        for lanes, s in zip(found.lanes, ins, strict=False):  # strict=True would cost as much as an operand
+            lanes.append(places[s])
 
     def _origin(self, s: int) -> Any:
-        group = self.member.get(s)
-        return group[0] if group is not None else self.element.get(s, s)
+        return self.member.get(s) or self.element.get(s, s)
 
     # --- which of them become arrays -----------------------------------------------------------------
 
@@ -188,26 +194,25 @@ class _Walk:
 
     def rewritten(self) -> Tape:
         old = self.old
-        shown: set[int] = set()
         uses = Counter([s for _, _, ins, _ in old.instructions for s in ins])
         uses.update(old.outputs)
         for at, (op, outs, ins, params) in enumerate(old.instructions):
             line = old.lines[at]
             group = self.group_at.get(at)
             if group is not None and group.array >= 0:
-                self._array(group, shown, line)
+                self._array(group, line)
             if len(outs) == 1 and (outs[0] in self.same or self._array_of(outs[0]) is not None):
                 continue
             ins = tuple([self.same.get(s, s) for s in ins])
             if op is CONCATENATE and not any([self.avals[s].ndim for s in ins]):  # noqa: C419
-                self._joined(outs[0], ins, shown, line)
+                self._joined(outs[0], ins, line)
                 continue
             for s in ins:
-                self._show(s, shown, line)
+                self._show(s, line)
             self._emit((op, outs, ins, params), line)
         outputs = [self.same.get(s, s) for s in old.outputs]
         for s in outputs:
-            self._show(s, shown, old.lines[-1])
+            self._show(s, old.lines[-1])
         self._chains(uses)
         found, lines = self.found, self.lines
         return Tape(found, self.avals, old.inputs, outputs, self.consts, old.captured, lines, old.subtapes, old.name)
@@ -215,21 +220,21 @@ class _Walk:
     def _array_of(self, s: int) -> _Group | None:
         """The group of a number that is computed with others."""
         found = self.member.get(s)
-        return found[0] if found is not None and found[0].array >= 0 else None
+        return found if found is not None and found.array >= 0 else None
 
     def _emit(self, instruction: Instruction, line: Any) -> None:
         self.found.append(instruction)
         self.lines.append(line)
 
-    def _show(self, s: int, shown: set[int], line: Any) -> None:
+    def _show(self, s: int, line: Any) -> None:
         """Have a member of an array as a number."""
         group = self._array_of(s)
-        if group is not None and s not in shown:
-            shown.add(s)
-            place = group.place(self.member[s][1])
+        if group is not None and s not in self.taken:
+            place = group.place(self.places[s])
+            self.taken[s] = (group.array, place)
             self._emit((INDEX, (s,), (group.array,), (TAKE, place, 0, 0)), line)
 
-    def _array(self, group: _Group, shown: set[int], line: Any) -> None:
+    def _array(self, group: _Group, line: Any) -> None:
         """All members at once."""
         op, params, origins = group.key
         ins = []
@@ -237,7 +242,7 @@ class _Walk:
             same = lanes.count(lanes[0]) == len(lanes)
             if isinstance(origin, _Group):
                 if same:
-                    self._show(origin.slots[lanes[0]], shown, line)
+                    self._show(origin.slots[lanes[0]], line)
                     ins.append(origin.slots[lanes[0]])
                 else:
                     ins.append(self._read(origin.array, lanes, line))
@@ -276,7 +281,7 @@ class _Walk:
         self._emit((GATHER, (slot,), (vector, places), (0,)), line)
         return slot
 
-    def _joined(self, out: int, ins: Sequence[int], shown: set[int], line: Any) -> None:
+    def _joined(self, out: int, ins: Sequence[int], line: Any) -> None:
         """Numbers put side by side, of which stretches are members of one array."""
         pieces, at = [], 0
         while at < len(ins):
@@ -285,10 +290,10 @@ class _Walk:
             while group is not None and stop < len(ins) and self._array_of(ins[stop]) is group:
                 stop += 1
             if group is not None and stop - at > 1:
-                lanes = [group.place(self.member[s][1]) for s in ins[at:stop]]
+                lanes = [group.place(self.places[s]) for s in ins[at:stop]]
                 pieces.append(self._read(group.array, lanes, line))
             else:
-                self._show(ins[at], shown, line)
+                self._show(ins[at], line)
                 pieces.append(self._new(aval(self.avals[out].dtype, (1,))))
                 self._emit((RESHAPE, (pieces[-1],), (ins[at],), (1,)), line)
             at = stop
@@ -298,11 +303,7 @@ class _Walk:
 
     def _chains(self, uses: Counter[int]) -> None:
         """Sums of elements of arrays, term after term, each used only by the next."""
-        taken = {
-            outs[0]: (ins[0], params[1])
-            for op, outs, ins, params in self.found
-            if op is INDEX and len(params) == 4 and params[0] == TAKE
-        }
+        taken = self.taken
         running: dict[int, _Sum] = {}
         sums: list[_Sum] = []
         for at, (op, outs, ins, _) in enumerate(self.found):
