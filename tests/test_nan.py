@@ -155,3 +155,15 @@ def test_a_search_that_fails_does_not_hide_what_happened(monkeypatch):
     error, text = refused(lambda a, batch: np.sum(np.log(a - batch)), 0.1, np.array([0.2]))
     assert "where it begins was not found (RuntimeError: no tape)" in text
     assert error.result.steps == 0
+
+
+@pytest.mark.parametrize("transform", [lambda f: f, wengert.jit], ids=["plain", "jit"])
+def test_a_zero_adjoint_stays_zero_beside_an_infinite_constant(transform):
+    """Also where a program for a finite constant in the same place is known already."""
+    for c in (2.0, np.inf, np.nan, 2.0):
+        slope = transform(wengert.grad(lambda x, c=c: np.sum(np.where(x > 1.0, x * c, 0.0))))
+        assert slope(np.zeros(3)).tolist() == [0.0, 0.0, 0.0]
+        scanned = wengert.grad(
+            lambda x, c=c: wengert.scan(lambda h, _: (np.where(h > 1.0, h * c, 0.0), None), x, None, 3)[0]
+        )
+        assert transform(scanned)(0.0) == 0.0

@@ -7,6 +7,7 @@ the outermost recorder, so a body's tape depends on its inputs alone.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -66,8 +67,10 @@ class Recorder:
         """If a list: the adjoints of loops append to it, by carry, slots of the norms of the carry's adjoint."""
         self.refused: WengertError | None = None
         """Why a tracer could not be an index, for `recording`: NumPy hides it behind an error of its own."""
-        self.numbers: dict[int, Any] = {}
-        """Values of slots that are constant numbers."""
+        self.finite: set[int] = set()
+        """Slots that are constant numbers, and finite."""
+        self.infinite: list[int] = []
+        """Slots of those that are not: a program for them is not one for finite numbers, see `scaling`."""
         self._items: dict[tuple[int, int], int] = {}
         self._const_slots: dict[Any, int] = {}
         self._capture_slots: dict[int, int] = {}
@@ -305,13 +308,16 @@ class Recorder:
                 self.consts.append(Const(slot, typed))
                 self.values[slot] = typed
             self._const_slots[key] = slot
-            self.numbers[slot] = value
+            if math.isfinite(value):
+                self.finite.add(slot)
+            else:
+                self.infinite.append(slot)
         return slot
 
     def scaling(self, x: Any) -> Elementwise:
         """What multiplies an adjoint by x: `mul0`, or `mul` where x is a finite number and zero times it is zero."""
-        number = x if type(x) is float else self.numbers.get(x.slot) if x.recorder is self else None
-        return MUL if number is not None and np.isfinite(number) else MUL0
+        number = math.isfinite(x) if type(x) is float else x.recorder is self and x.slot in self.finite
+        return MUL if number else MUL0
 
     def forget_constants(self) -> None:
         """Let no later constant share the slot of an earlier one."""

@@ -193,6 +193,8 @@ class _Task:
         consts = recorder.consts
         arrays = recorder.captured
         sources = (*[c.slot for c in consts], -1, *[c.slot for c in arrays]) if consts or arrays else ()
+        if recorder.infinite:
+            sources += (-1, *recorder.infinite)
         bodies = tuple([t.key for t in recorder.subtapes]) if recorder.subtapes else ()
         # Slots are numbered in the order of recording, so the sources and results say what the rest is.
         key = (tuple(recorder.instructions), tuple(recorder.avals), sources, bodies, (value, *aux, -1, *wrt))
