@@ -91,6 +91,10 @@ class RecordingWarning(RuntimeWarning):
     """A jitted function is recorded again and again, or does not follow something that it has captured."""
 
 
+_OURS: dict[str, bool] = {}
+"""Whether a source file is one of this package: asked for many times at every recorded operation."""
+
+
 def here() -> Where | None:
     """The user's place in the program right now: the innermost frame that is not of this package.
 
@@ -99,8 +103,10 @@ def here() -> Where | None:
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         name = frame.f_code.co_filename
-        generated = name == "<string>" and frame.f_globals.get("__name__", "").startswith("wengert.")
-        if not generated and not name.startswith(PACKAGE):
+        ours = _OURS.get(name)
+        if ours is None:
+            ours = _OURS[name] = name.startswith(PACKAGE)
+        if not ours and not (name == "<string>" and frame.f_globals.get("__name__", "").startswith("wengert.")):
             break
         frame = frame.f_back
     return None if frame is None else (frame.f_code, frame.f_lasti)

@@ -151,6 +151,8 @@ def normal_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     """`None`, one axis or several as a sorted tuple of numbers from 0 to ndim - 1."""
     if axis is None:
         return tuple(range(ndim))
+    if type(axis) is int and -ndim <= axis < ndim:
+        return (axis % ndim,)
     given: Iterable[Any] = axis if isinstance(axis, tuple | list) else (axis,)
     axes = [normal_axis(a, ndim) for a in given]
     if len(set(axes)) != len(axes):

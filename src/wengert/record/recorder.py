@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,11 @@ _SCALAR = aval(F64, ())
 VIEWS = (INDEX, RESHAPE, TRANSPOSE, BROADCAST)
 _SNAPSHOT = 1 << 20
 """Captured arrays of up to so many bytes are compared at the end of a recording."""
+
+
+@lru_cache(maxsize=4096)
+def _inferred(op: Op, avals: tuple[Aval, ...], params: Params) -> tuple[Aval, ...]:
+    return op.infer(avals, params)
 
 
 class Recorder:
@@ -154,8 +160,9 @@ class Recorder:
         """Record an op on anything that can be an operand."""
         if isinstance(op, Elementwise):
             return self.elementwise(op, operands)
-        slots = tuple(self.slot(x) for x in operands)
-        whats = op.infer([self.avals[s] for s in slots], params)
+        slots = tuple([x.slot if type(x) is Tracer and x.recorder is self else self.slot(x) for x in operands])
+        avals = self.avals
+        whats = _inferred(op, tuple([avals[s] for s in slots]), params)
         if op.n_out == 1:
             return Tracer(self, self.emit(op, slots, params, whats[0]), whats[0])
         return [self.tracer(s) for s in self.emit_many(op, slots, params, whats)]

@@ -49,6 +49,8 @@ def _cast(x: Tracer, dtype: np.dtype[Any]) -> Tracer:
 def _promoted(values: Sequence[Any], dtype: Any = None) -> list[Tracer]:
     """Operands brought to their common dtype, or to the one that was asked for."""
     found = [traced(v) for v in values]
+    if dtype is None and len({v.aval.dtype for v in found}) == 1:
+        return found
     common = supported(np.result_type(*(v.dtype for v in found)) if dtype is None else np.dtype(dtype))
     return [_cast(v, common) for v in found]
 
@@ -69,9 +71,9 @@ def _strong(x: Tracer) -> Tracer:
 
 def _reduce(op: Op, x: Any, axis: Any, keepdims: Any, dtype: Any = None) -> Any:
     x = traced(x)
-    if dtype is not None:
+    if dtype is not None and dtype is not x.aval.dtype:
         x = _cast(x, supported(np.dtype(dtype)))
-    axes = normal_axes(axis, x.ndim)
+    axes = normal_axes(axis, x.aval.ndim)
     if not axes:
         return x
     return bind(op, (x,), (int(keepdims is not np._NoValue and bool(keepdims)), *axes))

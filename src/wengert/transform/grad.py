@@ -10,19 +10,22 @@ import numpy as np
 
 from wengert import tree
 from wengert.errors import DTypeError, IndexingError, IntegerGradientError, NotScalarError, ObjectArrayError, at_user
+from wengert.hot import calls_until_hot, compile_regions
 from wengert.ops.views import FRESH
 from wengert.plan.cache import remembered
 from wengert.plan.lower import lower
 from wengert.plan.packets import Program
+from wengert.plan.slices import push_slices
 from wengert.record.recorder import Recorder
 from wengert.record.session import recording
 from wengert.record.state import thread
 from wengert.record.tracer import Tracer
+from wengert.tape import Tape
 from wengert.transform.adjoint import filled, pull_back, zeros
 from wengert.vm.replay import run_once
 
 Function = Callable[..., Any]
-_programs: dict[Any, tuple[Program, list[Any]]] = {}
+_programs: dict[Any, _Planned] = {}
 
 
 def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
@@ -202,7 +205,10 @@ class _Task:
         entry = _programs.get(key)
         if entry is None:
             entry = remembered(_programs, key, lambda: _planned(recorder, value, aux, wrt))
-        program, further = entry
+        entry.calls += 1
+        if entry.calls == entry.hot:
+            compile_regions(push_slices(entry.tape), entry.better)
+        program, further = entry.program, entry.further
         values = [c.value for c in consts[:ours]] + further if ours else further
         inputs = [recorder.values[s] for s in recorder.inputs]
         try:
@@ -281,12 +287,25 @@ class _Task:
         return found[0] if self.single else found
 
 
-def _planned(recorder: Recorder, value: int, aux: list[int], wrt: list[int]) -> tuple[Program, list[Any]]:
-    """The program for a recorded value and its gradient, and the constants that the adjoint added."""
+class _Planned:
+    """The program for a recorded value and its gradient; the same recording finds it again."""
+
+    def __init__(self, tape: Tape, further: list[Any]) -> None:
+        self.tape, self.program = tape, lower(tape)
+        self.further = further
+        """Values of constants that the adjoint added."""
+        self.calls, self.hot = 0, calls_until_hot(tape)
+
+    def better(self, program: Program) -> None:
+        """Go on with another program for the same tape."""
+        self.program = program
+
+
+def _planned(recorder: Recorder, value: int, aux: list[int], wrt: list[int]) -> _Planned:
     ours = len(recorder.consts)
     recorder.forget_constants()  # the program is for other constants as well: 1.0 here may be 2.0 there
     slopes = _gradient(recorder, 0, len(recorder.instructions), value, wrt)
-    return lower(recorder.tape([value, *aux, *slopes])), [c.value for c in recorder.consts[ours:]]
+    return _Planned(recorder.tape([value, *aux, *slopes]), [c.value for c in recorder.consts[ours:]])
 
 
 def _gradient(recorder: Recorder, start: int, stop: int, value: int, wrt: list[int]) -> list[int]:
