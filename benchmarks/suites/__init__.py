@@ -6,8 +6,8 @@ import importlib
 from typing import Any
 
 ORDER = (
-    "tiny", "rosen", "start", "chain", "blackscholes", "logreg", "mlp", "gmm", "hvp", "hessian", "ode", "rnn", "lstm",
-    "gru", "lstm_adbench", "xor", "memory", "scaling",
+    "tiny", "eager", "rosen", "start", "chain", "blackscholes", "logreg", "mlp", "gmm", "hvp", "hessian", "ode", "rnn",
+    "lstm", "gru", "lstm_adbench", "xor", "memory", "scaling",
 )  # fmt: skip
 """All suites."""
 

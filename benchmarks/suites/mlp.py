@@ -14,7 +14,9 @@ WRT = (2, 3, 4, 5)
 
 
 def cases(quick: bool) -> list[Case]:
-    return [Case(name, {"activation": name}, "float32") for name in (("tanh",) if quick else ("tanh", "relu"))]
+    return [
+        Case(name, {"activation": name, "batch": 128}, "float32") for name in (("tanh",) if quick else ("tanh", "relu"))
+    ]
 
 
 def inputs(case: Case) -> tuple[Any, ...]:
@@ -22,7 +24,14 @@ def inputs(case: Case) -> tuple[Any, ...]:
     x, y = datasets.table("digits.csv.gz")
     rng = np.random.default_rng(5)
     w1, w2 = rng.normal(size=(64, 128)) / 8.0, rng.normal(size=(128, 10)) / 11.0
-    arrays = (x[:128] / 16.0, np.eye(10)[y[:128]], w1, 0.1 * rng.normal(size=128), w2, 0.1 * rng.normal(size=10))
+    arrays = (
+        x[: case.batch] / 16.0,
+        np.eye(10)[y[: case.batch]],
+        w1,
+        0.1 * rng.normal(size=128),
+        w2,
+        0.1 * rng.normal(size=10),
+    )
     return tuple(np.ascontiguousarray(a, np.float32) for a in arrays)
 
 
