@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -68,7 +68,7 @@ class Recorder:
         self.grown: list[int] = []
         """Earlier instructions that have got further results since."""
         self.line: Where | None = None
-        """Set while a derivative is appended: the line of the instruction that it belongs to."""
+        """Set while a derivative or what a rule records is appended: the line that it belongs to."""
         self.flow: list[list[int]] | None = None
         """If a list: the adjoints of loops append to it, by carry, slots of the norms of the carry's adjoint."""
         self.refused: WengertError | None = None
@@ -161,11 +161,25 @@ class Recorder:
         if isinstance(op, Elementwise):
             return self.elementwise(op, operands)
         slots = tuple([x.slot if type(x) is Tracer and x.recorder is self else self.slot(x) for x in operands])
-        avals = self.avals
-        whats = _inferred(op, tuple([avals[s] for s in slots]), params)
         if op.n_out == 1:
-            return Tracer(self, self.emit(op, slots, params, whats[0]), whats[0])
+            return self.tracer(self.apply(op, slots, params))
+        whats = op.infer([self.avals[s] for s in slots], params)
         return [self.tracer(s) for s in self.emit_many(op, slots, params, whats)]
+
+    def apply(self, op: Op, ins: tuple[int, ...], params: Params) -> int:
+        """Record an op with one result on slots; the result's slot."""
+        avals = self.avals
+        return self.emit(op, ins, params, _inferred(op, tuple([avals[s] for s in ins]), params)[0])
+
+    def ruled(self, rule: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """What a rule makes of its operands; all that it records belongs to one line, which is looked up once."""
+        if self.line is not None:
+            return rule(*args, **kwargs)
+        self.line = here()
+        try:
+            return rule(*args, **kwargs)
+        finally:
+            self.line = None
 
     def single(self, op: Elementwise, x: Tracer, weak: bool = True) -> Tracer:
         """`elementwise` of one tracer, the short way where nothing needs to be looked at."""

@@ -337,15 +337,17 @@ def _matmul(x1: Any, x2: Any) -> Any:
     a, b = _promoted((x1, x2))
     if not a.ndim or not b.ndim:
         raise ShapeError(at_user(f"matmul: operands must have at least one axis; shapes {a.shape} and {b.shape}"))
-    left, right = a, b
+    recorder = current()
+    x, y = recorder.slot(a), recorder.slot(b)
     if a.ndim == 1:
-        left = _shaped(a, (1, *a.shape))
+        x = recorder.apply(RESHAPE, (x,), (1, *a.shape))
     if b.ndim == 1:
-        right = _shaped(b, (*b.shape, 1))
-    z = bind(MATMUL, (left, right), ())
-    if a.ndim == 1:
-        z = _shaped(z, (*z.shape[:-2], z.shape[-1]))
-    return _shaped(z, z.shape[:-1]) if b.ndim == 1 else z
+        y = recorder.apply(RESHAPE, (y,), (*b.shape, 1))
+    z = recorder.apply(MATMUL, (x, y), ())
+    if a.ndim == 1 or b.ndim == 1:
+        *lead, m, n = recorder.avals[z].shape
+        z = recorder.apply(RESHAPE, (z,), (*lead, *(m,) * (a.ndim > 1), *(n,) * (b.ndim > 1)))
+    return recorder.tracer(z)
 
 
 @rule(np.dot)

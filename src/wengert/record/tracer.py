@@ -284,7 +284,7 @@ class Tracer:
                 return recorder.single(op, inputs[0], False) if len(inputs) == 1 else recorder.elementwise(op, inputs)
             rule = RULES.get(ufunc)
             if rule is not None:
-                return rule(*inputs)
+                return recorder.ruled(rule, inputs, {})
         if method == "reduce" and ufunc in REDUCTIONS:
             options = {} if dtype is None else {"dtype": dtype}
             axis, keepdims = kwargs.get("axis", 0), kwargs.get("keepdims", False)
@@ -297,7 +297,7 @@ class Tracer:
             raise no_rule(func.__name__, getattr(func, "__module__", "numpy") or "numpy")
         if kwargs:
             _refuse(func.__name__, kwargs)
-        return rule(*args, **kwargs)
+        return (thread.active or required(self)).ruled(rule, args, kwargs)
 
     # --- array methods -------------------------------------------------------------------------------
 
