@@ -15,6 +15,8 @@ from wengert.shapes import ALIGN, Aval, Shape, aval, contiguous
 from wengert.tape import Instruction, Tape
 
 RAW = np.dtype("u1")
+_WORTH_CUTTING = 1 << 12
+"""Bytes from which storage is cut from larger spare storage; smaller things are many, and soon found by their size."""
 
 
 class Layout:
@@ -77,11 +79,17 @@ class Layout:
         return first
 
     def take(self, what: Aval) -> int:
-        """Bytes of the workspace."""
+        """Bytes of the workspace: spare ones of this size, part of larger ones, or new ones."""
         size = what.room
         spare = self.free.get(size)
         if spare:
             return spare.pop()
+        if size >= _WORTH_CUTTING:
+            larger = min((s for s, places in self.free.items() if s > size and places), default=0)
+            if larger:
+                place = self.free[larger].pop()
+                self.free.setdefault(larger - size, []).append(place + size)
+                return place
         start = self.top if size < ALIGN else -(-self.top // ALIGN) * ALIGN
         self.top = start + size
         return start
