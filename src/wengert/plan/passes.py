@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from wengert.plan.recompute import recompute
 from wengert.plan.rolled import roll
 from wengert.plan.simplify import simplify
 from wengert.plan.slices import push_slices
@@ -31,4 +32,4 @@ def passed(tape: Tape) -> Passed:
     if len(rolled) >= _SHORT:
         return Passed(rolled, fewer)
     done = simplify(rolled)
-    return Passed(push_slices(done.tape), fewer, done.folded, done.identities, done.common)
+    return Passed(recompute(push_slices(done.tape)), fewer, done.folded, done.identities, done.common)
