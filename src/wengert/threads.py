@@ -158,7 +158,7 @@ def set_num_threads(n: int) -> None:
 
     What has been planned before keeps its number of parts: set it before the first call. The environment variable
     `WENGERT_NUM_THREADS` sets it for a process; without it, it is the number of processors the process may use.
-    BLAS's own threads (for single large products) are BLAS's to set.
+    BLAS is called in pieces that it computes on the calling thread, so its own threads do not matter here.
 
     Parameters
     ----------
