@@ -117,8 +117,18 @@ def numbers_first(x):
     return sum(half, 0.0) + values[3] * values[7]
 
 
+def a_sum_that_others_read(x):
+    squares = [x[i] * x[i] for i in range(len(x))]
+    start = squares[0] + squares[1]
+    copies = [start + squares[2] for _ in range(10)]
+    total = copies[0]
+    for k in range(3, len(x)):
+        total = total + squares[k]
+    return total + copies[1] * copies[5]
+
+
 LOOPS = [rosen, pairs, recurrence, backwards, squares, every_third, same_number, two_passes, product, mixed]
-LOOPS += [numbers_first, branches]
+LOOPS += [numbers_first, branches, a_sum_that_others_read]
 
 
 def gradient(f):

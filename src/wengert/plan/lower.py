@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 
 from wengert import _jit
-from wengert.ops.elementwise import ACC, CAST, Elementwise, cast_kernel
+from wengert.ops.elementwise import ACC, CAST, Elementwise
 from wengert.ops.guard import GUARD
 from wengert.ops.join import CONCATENATE
 from wengert.ops.reduce import SUM
 from wengert.ops.spec import Op
-from wengert.ops.strided import elementwise
 from wengert.plan.fused import emit_region
-from wengert.plan.layout import RAW, Layout
+from wengert.plan.layout import Layout
 from wengert.plan.packets import RUN, Program
 from wengert.plan.regions import fusible, regions
-from wengert.shapes import ALIGN, Aval, Shape, aval, contiguous, is_contiguous
+from wengert.plan.slots import Slots
+from wengert.shapes import ALIGN, Aval
 from wengert.tape import Instruction, Tape
 from wengert.threads import FORK, mailboxes, num_threads
 from wengert.threads import HEAD as FORK_HEAD
@@ -37,11 +37,12 @@ _SHORT = 500
 """Instructions."""
 
 
-class Scope:
+class Scope(Slots):
     """One tape being lowered: the `Lowering` that its ops talk to."""
 
     def __init__(self, layout: Layout, tape: Tape) -> None:
-        self.layout, self.tape, self.code = layout, tape, layout.code
+        super().__init__(layout)
+        self.tape = tape
         live = _live(tape)
         # On a long tape of single numbers, regions cost more to find than the first replays gain by them.
         self.order, self.regions = regions(tape, live, singles=layout.compile or len(live) < _SHORT)
@@ -49,19 +50,7 @@ class Scope:
         first = layout.extend(tape.avals, self.uses)
         self.number = list(range(first, first + len(tape.avals)))
         """Slot of the tape -> number in the address table."""
-        self.owned: set[int] = set()
-        """Roots that this scope may overwrite and give back."""
-        self.pinned: set[int] = set()
-        """Results whose address the caller sets."""
-        self.carry_of: dict[int, int] = {}
-        """Result of a body -> the carry it replaces, whose storage it may take over."""
         self.inside = self._places_in_wholes()
-        """What is to be concatenated is computed where it will lie: its number -> the whole's, axis and start there."""
-        self.begun: set[int] = set()
-        """Wholes that have their storage already."""
-        self.to_pin: set[int] = set()
-        self.temps: list[int] = []
-        self.at = 0
 
     def _places_in_wholes(self) -> dict[int, tuple[int, int, int]]:
         instructions, avals = self.tape.instructions, self.tape.avals
@@ -80,124 +69,7 @@ class Scope:
                 start += avals[s].shape[axis] if avals[s].shape else 1
         return found
 
-    # --- what ops ask for (see `ops.spec.Lowering`) --------------------------------------------------
-
-    def aval(self, slot: int) -> Aval:
-        return self.layout.avals[slot]
-
-    def strides(self, slot: int) -> Shape:
-        steps = self.layout.steps[slot]
-        if steps is None:
-            what = self.layout.avals[slot]
-            return contiguous(what.shape, what.dtype.itemsize)
-        return steps
-
-    def is_dense(self, slot: int) -> bool:
-        return self.layout.steps[slot] is None
-
-    def dense(self, slot: int) -> int:
-        if self.layout.steps[slot] is None:
-            return slot
-        copy = self.temporary(self.layout.avals[slot])
-        self._copy(copy, slot)
-        return copy
-
-    def _copy(self, to: int, source: int) -> None:
-        kind = self.layout.avals[source].dtype.str[1:]
-        elementwise(self, cast_kernel(kind, kind), to, (source,))
-
-    def _store(self, slot: int) -> None:
-        self.layout.place[slot] = self.layout.take(self.layout.avals[slot])
-
-    def allocate(self, slot: int) -> None:
-        if slot in self.inside:
-            whole, axis, start = self.inside[slot]
-            if whole not in self.begun:
-                self.begun.add(whole)
-                if whole in self.to_pin:
-                    self.pinned.add(whole)
-                else:
-                    self._store(whole)
-                self.owned.add(whole)
-            strides = self.strides(whole)
-            self.alias(slot, whole, start * strides[axis], strides if self.aval(slot).shape else ())
-        elif slot not in self.begun:
-            if slot not in self.pinned:
-                self._store(slot)
-            self.owned.add(slot)
-
-    def result_strides(self, slot: int) -> Shape:
-        """The strides that a result will have."""
-        return self.strides(self.inside[slot][0] if slot in self.inside else slot)
-
-    def lies_in(self, slot: int, whole: int, offset: int) -> bool:
-        layout = self.layout
-        return slot in self.inside and layout.root[slot] == whole and layout.offset[slot] == offset
-
-    def alias(self, slot: int, of: int, offset: int, strides: Shape | None) -> None:
-        layout = self.layout
-        root = layout.root[of]
-        layout.root[slot] = root
-        layout.offset[slot] = layout.offset[of] + offset
-        what = layout.avals[slot]
-        if strides is not None and is_contiguous(what.shape, strides, what.dtype.itemsize):
-            strides = None
-        layout.steps[slot] = strides
-        layout.views.setdefault(root, []).append(slot)
-        if root in self.temps and layout.last[slot] >= 0:  # a named view keeps a copy alive
-            self.temps.remove(root)
-            self.owned.add(root)
-        if root in self.owned and layout.last[slot] > layout.last[root]:
-            layout.last[root] = layout.last[slot]
-
-    def may_take_over(self, slot: int, of: int) -> bool:
-        layout = self.layout
-        root = layout.root[of]
-        whole = layout.steps[of] is None and layout.avals[of].nbytes == layout.avals[root].nbytes
-        dead = root in self.owned and layout.last[root] <= self.at
-        return whole and dead and (slot not in self.pinned or self.carry_of.get(slot) == root)
-
-    def take_over(self, slot: int, of: int) -> None:
-        if self.may_take_over(slot, of):
-            self.pinned.discard(slot)
-            self.alias(slot, of, 0, None)
-        else:
-            self.allocate(slot)
-            self._copy(slot, of)
-
-    def part(self, of: int, shape: Shape, offset: int, strides: Shape) -> int:
-        view = self.layout.new(aval(self.layout.avals[of].dtype, shape))
-        self.alias(view, of, offset, strides)
-        return view
-
-    def floating(self, what: Aval) -> int:
-        return self.layout.new(what)
-
-    def root_of(self, slot: int) -> int:
-        return self.layout.root[slot]
-
-    def moves(self, slot: int) -> list[tuple[int, int, int]]:
-        offset = self.layout.offset
-        return [(view, slot, offset[view]) for view in self.layout.views.get(slot, ())]
-
-    def scratch(self, nbytes: int) -> int:
-        return self.temporary(aval(RAW, (nbytes,)))
-
-    def temporary(self, what: Aval) -> int:
-        slot = self.layout.new(what)
-        self._store(slot)
-        self.temps.append(slot)
-        return slot
-
-    def packet(self, source: str, label: str, n: int, *words: int) -> None:
-        self.code += (_jit.address(source, label), 3 + len(words), n, *words)
-
-    def packet_at(self, kernel: int, n: int, *words: int) -> None:
-        """Append a packet of a kernel by its address."""
-        self.code += (kernel, 3 + len(words), n, *words)
-
-    def driver(self, source: str, label: str, n: int, kernel: tuple[str, str], *words: int) -> None:
-        self.packet(source, label, n, _jit.address(*kernel), *words)
+    # --- what ops ask for, and `plan.slots` does not know (see `ops.spec.Lowering`) ---------------------
 
     def threads(self) -> int:
         return 1 if self.layout.forked else num_threads()
@@ -368,28 +240,6 @@ class Scope:
                 self._free(r)
         if self.temps:
             self._drop_temps()
-
-    def _free(self, root: int) -> None:
-        if self.layout.place[root] is not None:
-            self.layout.give_back(root)
-        self.owned.discard(root)
-
-    def _drop_temps(self) -> None:
-        for temp in self.temps:
-            self.layout.give_back(temp)
-        self.temps.clear()
-
-    def _is_whole(self, number: int) -> bool:
-        layout = self.layout
-        root = layout.root[number]
-        return layout.steps[number] is None and layout.avals[number].nbytes == layout.avals[root].nbytes
-
-    def _copied(self, number: int, stored: bool) -> int:
-        copy = self.layout.new(self.layout.avals[number])
-        if stored:
-            self._store(copy)
-        self._copy(copy, number)
-        return copy
 
     def results(self) -> list[int]:
         """Numbers of a whole program's outputs: in the workspace if small, else where the caller says."""

@@ -194,8 +194,9 @@ class _Walk:
 
     def rewritten(self) -> Tape:
         old = self.old
-        uses = Counter([s for _, _, ins, _ in old.instructions for s in ins])
-        uses.update(old.outputs)
+        same = self.same
+        uses = Counter([same.get(s, s) for _, _, ins, _ in old.instructions for s in ins])
+        uses.update([same.get(s, s) for s in old.outputs])
         for at, (op, outs, ins, params) in enumerate(old.instructions):
             line = old.lines[at]
             group = self.group_at.get(at)
