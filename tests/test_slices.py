@@ -45,6 +45,9 @@ MATRICES = {
     "columns": lambda x: np.sum((x[:, 1:] * x[:, :-1]) ** 2),
     "laplace": lambda x: np.sum((4 * x[1:-1, 1:-1] - x[2:, 1:-1] - x[:-2, 1:-1] - x[1:-1, 2:] - x[1:-1, :-2]) ** 2),
     "broadcast": lambda x: np.sum((x + x[:1])[1:] * (x * x[:, :1])[:-1]),
+    "gates with a bias": lambda x: np.sum(
+        np.tanh((x + x[3] * 2)[:, :10]) * (x + x[3] * 2)[:, 10:20] * (x * x[:, :1])[:, 20:]
+    ),
     "gates": lambda x: np.sum(np.tanh(x)[:, :10] * (x * 2)[:, 10:20] + (x + 1)[:, 20:]),
 }
 

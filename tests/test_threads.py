@@ -312,3 +312,22 @@ def test_processes(program):
     )  # fmt: skip
     assert found.returncode == 0, found.stderr
     assert found.stdout.startswith("left")
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])
+@pytest.mark.parametrize("shape", [(5000, 200), (40, 100, 131), (1100, 129)])
+def test_sums_over_rows_are_shared_by_columns_to_the_same_bits(shape, dtype):
+    x = (100 * np.random.default_rng(0).normal(size=shape)).astype(dtype)
+    axes = tuple(range(len(shape) - 1))
+    found = []
+    before = wengert.num_threads()
+    for threads in (1, 2, 3):
+        wengert.set_num_threads(threads)
+        try:
+            found.append(wengert.jit(lambda x: (np.sum(x, axis=axes), np.max(x, axis=axes)))(x))
+        finally:
+            wengert.set_num_threads(before)
+    for total, most in found:
+        assert total.tobytes() == found[0][0].tobytes()
+        np.testing.assert_array_equal(most, x.max(axis=axes))
+    np.testing.assert_allclose(found[0][0], x.astype(np.float64).sum(axis=axes), rtol=1e-4, atol=1e-2)

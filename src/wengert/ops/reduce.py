@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,10 @@ from wengert._jit import Scalar
 from wengert.errors import ShapeError, at_user
 from wengert.ops.loopcode import LANES
 from wengert.ops.spec import MIXED, PARTIAL, Lowering, Op, Params, register
-from wengert.shapes import BOOL, I64, Aval, aval, reduced
+from wengert.shapes import BOOL, I64, Aval, aval, pieces, reduced
 
-# | driver | size | n | out | in | outer | length | inner | scratch |      x[outer, length, inner] -> z[outer, inner]
+# | driver | size | n | out | in | outer | length | inner | scratch | pitch |   x[outer, length, inner] -> z[outer, inner]
+# `pitch`: elements from one row of `inner` to the next; more than that where threads share the columns.
 _SOURCE = """
 def combine(z, x):
     return {wide_step}
@@ -27,13 +28,14 @@ def kernel(ins, addr, n):
     length = ins[6]
     inner = ins[7]
     S = p{kind}(addr[ins[8]])
+    pitch = ins[9]
     for o in range(ins[5]):
-        x0 = o * length * inner
+        x0 = o * length * pitch
         if inner > 1:
             for i in range(inner):
                 Z[o * inner + i] = {start}
             for r in range(length):
-                at = x0 + r * inner
+                at = x0 + r * pitch
                 for i in range(inner):
                     z = Z[o * inner + i]
                     x = get(X, at + i)
@@ -90,6 +92,8 @@ _STEPS = {
     "max": "where((z >= x) | (z != z), z, x)",
     "min": "where((z <= x) | (z != z), z, x)",
 }
+_SHARED = 1 << 17
+"""Elements from which threads share the columns of a sum over rows."""
 CHUNK = 4096
 """Elements after which the lanes are brought together, which keeps the rounding error of long sums small."""
 
@@ -203,8 +207,20 @@ class Reduce(Op):
         source = plan.dense(source)
         plan.allocate(outs[0])
         scratch = plan.scratch(LANES * x.dtype.itemsize)
-        words = (outs[0], source, outer, length, inner, scratch)
-        plan.packet(*_kernel(self.name, x.dtype.str[1:]), z.size, *words)
+        kernel, size = _kernel(self.name, x.dtype.str[1:]), x.dtype.itemsize
+
+        def emit(z: int, x: int, outer: int, columns: int) -> None:
+            plan.packet(*kernel, outer * columns, z, x, outer, length, columns, scratch, inner)
+
+        parts = min(plan.threads(), inner // LANES) if outer == 1 and inner > 1 and x.size >= _SHARED else 1
+        if parts < 2:
+            emit(outs[0], source, outer, inner)
+            return
+        shares = []
+        for first, columns in pieces(inner, parts):
+            z_part, x_part = (plan.part(s, (), first * size, ()) for s in (outs[0], source))
+            shares.append(partial(emit, z_part, x_part, 1, columns))
+        plan.fork(shares)
 
     def describe(self, params: Params) -> str:
         return f"axes={list(params[1:])}" + (" keepdims" if params[0] else "")

@@ -23,6 +23,7 @@ from wengert.plan.fused import emit_region
 from wengert.plan.layout import Layout
 from wengert.plan.packets import RUN, Program
 from wengert.plan.regions import fusible, regions
+from wengert.plan.slices import push_slices
 from wengert.plan.slots import Slots
 from wengert.shapes import ALIGN, Aval
 from wengert.tape import Instruction, Tape
@@ -108,6 +109,8 @@ class Scope(Slots):
         needs them, too). Each result is a carry itself or a root of its own, whose address is for the
         caller to set; results are distinct among the carries and among the others.
         """
+        if self.layout.compile:  # what has no kernel of its own is slow on slices
+            tape = push_slices(tape)
         inner = Scope(self.layout, tape)
         slot_of = {}
         for slot, number in zip(tape.inputs, inputs, strict=True):

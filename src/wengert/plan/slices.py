@@ -90,20 +90,22 @@ class _Walk:
         what = self.avals[outs[0]]
         if len(outs) != 1 or what.size < _FEWEST or not fusible(op, what):
             return False
-        if any(self.avals[s].size != 1 and self.avals[s].shape != what.shape for s in ins):
-            return False
         again = sum(self.avals[s].size for s in slots) - (0 if self.whole[outs[0]] else what.size)
         return again * self.cost[outs[0]] <= _AGAIN * what.size
 
     def _part(self, s: int, params: Params, of: int) -> int:
-        """The slot of a slice of an operand; a single number is seen by all."""
-        if self.avals[s].shape != self.avals[of].shape:
+        """The slot of a slice of an operand; along axes where it is repeated all of it is seen."""
+        shape = self.avals[s].shape
+        taken = items(params)[self.avals[of].ndim - len(shape) :]
+        mine = [(SLICE, 0, 1, 1) if n == 1 else item for n, item in zip(shape, taken, strict=True)]
+        if all(item == (SLICE, 0, 1, n) for n, item in zip(shape, mine, strict=True)):
             self.whole[s] += 1
             return s
+        params = sum(mine, ())
         slot = self.slices[s].get(params)
         if slot is None:
             slot = self.slices[s][params] = len(self.avals)
-            self.avals.append(aval(self.avals[s].dtype, view_of(self.avals[s].shape, (0,) * 9, params)[0]))
+            self.avals.append(aval(self.avals[s].dtype, view_of(shape, (0,) * len(shape), params)[0]))
         return slot
 
     def _joined(self, ins: Sequence[int], axis: int) -> tuple[int, Params] | None:
