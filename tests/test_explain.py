@@ -59,3 +59,13 @@ def test_a_jitted_function_can_be_explained_and_errors_pass():
     assert explain(lambda x: 3.0, 1.0).packets == 0
     with pytest.raises(ZeroDivisionError):
         explain(lambda x: 1 / 0, 1.0)
+
+
+def test_loops_over_elements_are_said_to_be_arrays():
+    def f(x):
+        return sum((x[i] * x[i] + 1.0 for i in range(len(x))), 0.0)
+
+    found = wengert.explain(f, np.ones(50))
+    assert found.rolled > 100
+    assert found.calls == 2
+    assert "into arrays" in str(found)

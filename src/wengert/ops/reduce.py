@@ -16,7 +16,7 @@ from wengert.ops.loopcode import LANES
 from wengert.ops.spec import MIXED, PARTIAL, Lowering, Op, Params, register
 from wengert.shapes import BOOL, I64, Aval, aval, pieces, reduced
 
-# | driver | size | n | out | in | outer | length | inner | scratch | pitch |   x[outer, length, inner] -> z[outer, inner]
+# | driver | size | n | out | in | outer | length | inner | scratch | pitch |  x[outer, length, inner], z[outer, inner]
 # `pitch`: elements from one row of `inner` to the next; more than that where threads share the columns.
 _SOURCE = """
 def combine(z, x):
