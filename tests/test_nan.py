@@ -167,3 +167,11 @@ def test_a_zero_adjoint_stays_zero_beside_an_infinite_constant(transform):
             lambda x, c=c: wengert.scan(lambda h, _: (np.where(h > 1.0, h * c, 0.0), None), x, None, 3)[0]
         )
         assert transform(scanned)(0.0) == 0.0
+
+
+@pytest.mark.parametrize("transform", [lambda f: f, wengert.jit], ids=["plain", "jit"])
+def test_a_constant_that_is_infinite_in_float32_is_no_finite_one(transform):
+    x = np.array([-1.0, 2.0, 0.5], np.float32)
+    with np.errstate(over="ignore"):
+        slope = transform(wengert.grad(lambda x: np.sum(np.where(x > 0, x, x * 1e300))))(x)
+    assert slope.tolist() == [np.inf, 1.0, 1.0]

@@ -127,8 +127,14 @@ def a_sum_that_others_read(x):
     return total + copies[1] * copies[5]
 
 
+def a_view_of_a_number(x):
+    same = [x[0] * 2.0 for _ in range(20)]
+    y, z = same[5][None], np.tanh(x[3])[None]
+    return np.stack([y[0] * x[i] + z[0] for i in range(len(x))])
+
+
 LOOPS = [rosen, pairs, recurrence, backwards, squares, every_third, same_number, two_passes, product, mixed]
-LOOPS += [numbers_first, branches, a_sum_that_others_read]
+LOOPS += [numbers_first, branches, a_view_of_a_number, a_sum_that_others_read]
 
 
 def gradient(f):

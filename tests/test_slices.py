@@ -71,6 +71,36 @@ def test_the_gradient_is_that_of_differences(name):
     np.testing.assert_allclose(wengert.jit(wengert.grad(f))(x), wengert.grad(f)(x), rtol=1e-14, atol=1e-14)
 
 
+@pytest.mark.parametrize(
+    ("f", "shape"),
+    [
+        (lambda x: (x * 2.0)[:, 0:0], (100, 1)),
+        (lambda x: (x[:, None] * 2.0)[:, 0:0], (100,)),
+        (lambda x: np.sum((x * 2.0 + x)[:, 1:], axis=0), (100, 1)),
+        (lambda x: np.concatenate([(x * 2.0 + x)[:, 1:], (x * 2.0 + x)[:, :1]], axis=1), (100, 1)),
+        (lambda x: np.where(x > 0, x, x[:1])[0:0], (2, 70)),
+        (lambda x: (x + x[:1])[1:1], (3, 70)),
+    ],
+)
+def test_empty_slices_and_axes_of_length_one(f, shape):
+    _, pushed = same_bits(f, np.ones(shape))
+    assert [pushed.avals[s].shape for s in pushed.outputs] == [f(np.ones(shape)).shape]
+
+
+@pytest.mark.parametrize("shape", [(3,), (33, 40), (600,)])
+def test_a_value_and_its_own_reversal(shape):
+    """The sum in place must not write what it is still to read."""
+    x = np.random.default_rng(0).normal(size=shape)
+
+    def f(x):
+        m = x * 2.0
+        return np.sum((m[::-1] + m) ** 2)
+
+    for slope in (wengert.grad(f), wengert.jit(wengert.grad(f))):
+        np.testing.assert_allclose(slope(x), 16 * (x + x[::-1]), rtol=1e-12)
+    np.testing.assert_allclose(wengert.grad(lambda x: np.sum((x[::-1] * x) ** 2))(x), 4 * x * x[::-1] ** 2, rtol=1e-12)
+
+
 def test_nothing_is_written_that_is_only_read_in_parts():
     def slope(x):
         return wengert.grad(VECTORS["rosen"])(x)

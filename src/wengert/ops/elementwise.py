@@ -154,8 +154,8 @@ class Elementwise(Op):
     def lower(self, plan: Lowering, outs: Sequence[int], ins: Sequence[int], params: Params) -> None:
         what, op = plan.aval(outs[0]), self
         if self.in_place:
-            if plan.may_take_over(outs[0], ins[0]):
-                plan.take_over(outs[0], ins[0])
+            if plan.may_take_over(outs[0], ins[0], ins[1:]):
+                plan.take_over(outs[0], ins[0], ins[1:])
                 elementwise(plan, self.kernel((what, what), what), outs[0], ins[1:])
                 return
             op = ADD

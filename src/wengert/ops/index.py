@@ -223,7 +223,7 @@ class IndexAdd(Op):
 
     def lower(self, plan: Lowering, outs: Sequence[int], ins: Sequence[int], params: Params) -> None:
         u = plan.aval(ins[1])
-        plan.take_over(outs[0], ins[0])
+        plan.take_over(outs[0], ins[0], ins[1:])
         shape, offset, strides = view_of(plan.aval(ins[0]).shape, plan.strides(outs[0]), params)
         target = plan.part(outs[0], shape, offset, strides)
         if u.size == 1:
@@ -327,7 +327,7 @@ class ScatterAdd(Op):
 
     def lower(self, plan: Lowering, outs: Sequence[int], ins: Sequence[int], params: Params) -> None:
         idx, u = plan.dense(ins[1]), plan.dense(ins[2])
-        plan.take_over(outs[0], ins[0])
+        plan.take_over(outs[0], ins[0], (idx, u))
         _lower_gather(plan, self.name, u, outs[0], idx, params[0])
 
     def describe(self, params: Params) -> str:

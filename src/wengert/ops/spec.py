@@ -38,10 +38,11 @@ class Lowering(Protocol):
     def alias(self, slot: int, of: int, offset: int, strides: Shape | None) -> None:
         """Make a result a view of another slot; strides None means C-contiguous."""
 
-    def may_take_over(self, slot: int, of: int) -> bool:
-        """Whether `slot` can have the storage of `of`, which nothing reads any more."""
+    def may_take_over(self, slot: int, of: int, others: Sequence[int] = ()) -> bool:
+        """Whether `slot` can have the storage of `of`: nothing reads it any more, and `others`, which the same
+        instruction reads, lie elsewhere."""
 
-    def take_over(self, slot: int, of: int) -> None:
+    def take_over(self, slot: int, of: int, others: Sequence[int] = ()) -> None:
         """Let a result overwrite an operand's storage, or a copy of it where that is still needed."""
 
     def part(self, of: int, shape: Shape, offset: int, strides: Shape) -> int:

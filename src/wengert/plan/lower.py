@@ -212,7 +212,7 @@ class Scope(Slots):
         avals, steps = self.layout.avals, self.layout.steps
         if not outs or not fusible(op, avals[what := self.number[outs[0]]]):
             return False
-        if op is ACC and self.may_take_over(what, operands[0]):
+        if op is ACC and self.may_take_over(what, operands[0], operands[1:]):
             return False
         size = avals[what].size
         return size > 1 and (what in self.inside or any(steps[s] or avals[s].size != size for s in operands))

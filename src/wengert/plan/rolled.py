@@ -255,6 +255,8 @@ class _Walk:
 
     def _vector(self, base: int, line: Any) -> int:
         """An array as a vector."""
+        base = self.same.get(base, base)
+        self._show(base, line)
         what = self.avals[base]
         if what.ndim == 1:
             return base

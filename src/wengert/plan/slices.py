@@ -95,9 +95,9 @@ class _Walk:
 
     def _part(self, s: int, params: Params, of: int) -> int:
         """The slot of a slice of an operand; along axes where it is repeated all of it is seen."""
-        shape = self.avals[s].shape
-        taken = items(params)[self.avals[of].ndim - len(shape) :]
-        mine = [(SLICE, 0, 1, 1) if n == 1 else item for n, item in zip(shape, taken, strict=True)]
+        shape, lead = self.avals[s].shape, self.avals[of].ndim - self.avals[s].ndim
+        whole = zip(shape, self.avals[of].shape[lead:], items(params)[lead:], strict=True)
+        mine = [item if n == m else (SLICE, 0, 1, 1) for n, m, item in whole]
         if all(item == (SLICE, 0, 1, n) for n, item in zip(shape, mine, strict=True)):
             self.whole[s] += 1
             return s

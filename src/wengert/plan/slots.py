@@ -5,6 +5,7 @@ What ops ask for about slots (see `ops.spec.Lowering`) is answered here; `plan.l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from wengert import _jit
@@ -103,15 +104,15 @@ class Slots:
         if root in self.owned and layout.last[slot] > layout.last[root]:
             layout.last[root] = layout.last[slot]
 
-    def may_take_over(self, slot: int, of: int) -> bool:
+    def may_take_over(self, slot: int, of: int, others: Sequence[int] = ()) -> bool:
         layout = self.layout
         root = layout.root[of]
         whole = layout.steps[of] is None and layout.avals[of].nbytes == layout.avals[root].nbytes
-        dead = root in self.owned and layout.last[root] <= self.at
+        dead = root in self.owned and layout.last[root] <= self.at and all(layout.root[s] != root for s in others)
         return whole and dead and (slot not in self.pinned or self.carry_of.get(slot) == root)
 
-    def take_over(self, slot: int, of: int) -> None:
-        if self.may_take_over(slot, of):
+    def take_over(self, slot: int, of: int, others: Sequence[int] = ()) -> None:
+        if self.may_take_over(slot, of, others):
             self.pinned.discard(slot)
             self.alias(slot, of, 0, None)
         else:

@@ -36,6 +36,8 @@ from wengert.tape import Captured, Const, Instruction, Tape
 
 _SCALAR = aval(F64, ())
 VIEWS = (INDEX, RESHAPE, TRANSPOSE, BROADCAST)
+_FINITE = float(np.finfo(np.float32).max)
+"""A number of at most so much is finite in any floating-point dtype."""
 _SNAPSHOT = 1 << 20
 """Captured arrays of up to so many bytes are compared at the end of a recording."""
 
@@ -322,14 +324,16 @@ class Recorder:
         if slot is None:
             root = self.root
             if root is not self:
-                slot = self.lift(root.tracer(root.const(value, dtype)))
+                there = root.const(value, dtype)
+                slot, finite = self.lift(root.tracer(there)), there in root.finite
             else:
                 slot = self.new(aval(dtype, ()))
                 typed = np.array(value, dtype)[()]
+                finite = math.isfinite(typed)  # in its own dtype
                 self.consts.append(Const(slot, typed))
                 self.values[slot] = typed
             self._const_slots[key] = slot
-            if math.isfinite(value):
+            if finite:
                 self.finite.add(slot)
             else:
                 self.infinite.append(slot)
@@ -337,7 +341,7 @@ class Recorder:
 
     def scaling(self, x: Any) -> Elementwise:
         """What multiplies an adjoint by x: `mul0`, or `mul` where x is a finite number and zero times it is zero."""
-        number = math.isfinite(x) if type(x) is float else x.recorder is self and x.slot in self.finite
+        number = abs(x) <= _FINITE if type(x) is float else x.recorder is self and x.slot in self.finite
         return MUL if number else MUL0
 
     def forget_constants(self) -> None:
