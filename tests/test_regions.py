@@ -116,6 +116,20 @@ def test_a_sum_takes_no_packet_of_its_own(name):
     assert [r.instructions for r in found.regions] == [len(wengert.record(SUMS[name], x).instructions)]
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("columns", [2, 5, 26, 32, 33, 64, 130])
+def test_threads_share_sums_over_rows(columns, threads):
+    """Also of so few columns that their number is part of the code."""
+    before = wengert.num_threads()
+    wengert.set_num_threads(threads)
+    try:
+        m = np.random.default_rng(0).normal(size=(400_000 // columns, columns))
+        check(lambda m: (np.sum(m * m, axis=0), np.sum(m * 2 + 1, axis=1), np.sum(m * 3), m * m), m)
+        check(wengert.grad(lambda m: np.sum(np.tanh(m + m[0]))), m)
+    finally:
+        wengert.set_num_threads(before)
+
+
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(programs(STEPS, 12), shapes_of_inputs, st.integers(0, 1000))
 def test_random_programs_and_their_gradients(program, shapes, seed):

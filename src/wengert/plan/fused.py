@@ -49,6 +49,12 @@ class Space(NamedTuple):
     chunked: bool = False
     """Whether the rows are chunks of one long vector, which is summed."""
 
+    @property
+    def columns(self) -> int:
+        """Their number where it is part of the kernel's text, so that every packet has as many; else 0."""
+        _, rows, columns = self.dims
+        return columns if rows > 1 and columns <= _SHORT else 0
+
 
 def emit_region(plan: Any, members: Sequence[Instruction], results: Sequence[int], compile: bool) -> bool:
     """Append a packet that computes the members and writes `results` (slots of the tape); whether it could be done.
@@ -163,7 +169,7 @@ def _signature(
         tuple(map(lies, written, space.steps)),
         tuple(map(total, sums, space.steps[first:read])),
         tuple(map(lies, operands, space.steps[read:])),
-        columns if rows > 1 and columns <= _SHORT else 0,
+        space.columns,
     )
 
 
@@ -176,6 +182,7 @@ def _packets(
         return
     size = math.prod(space.dims)
     free = [k for k in range(3) if space.dims[k] > 1 and all(space.steps[t][k] for t in totals)]
+    free = [k for k in free if k != 2 or not space.columns]
     axis = free[0] if free else 2
     along = space.dims[axis]
 
