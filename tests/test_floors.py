@@ -11,7 +11,7 @@ ROOT = Path(wengert.__file__).parent
 
 # From the bottom up; names on one row are neighbours that do not know each other unless listed again below.
 FLOORS = (
-    ("errors", "_version"),
+    ("errors", "_version", "syntax"),
     ("_straight",),
     ("_jit.language", "_jit.blas"),
     ("_jit.compiler",),

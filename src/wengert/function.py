@@ -214,6 +214,8 @@ class Jitted:
         self.f = f
         self._statics, self._check_captured, self._most = statics, check_captured, max_variants
         self._lock = threading.Lock()
+        self._recording = 0
+        """How many threads are recording it now."""
         self.clear_cache()
 
     def __repr__(self) -> str:
@@ -315,13 +317,18 @@ class Jitted:
 
     def _recorded(self, branches: Branches, where: Where | None, args: Any, kwargs: Any) -> _Variant:
         """A new recording, in its place."""
-        with self._lock:
-            self._history.recorded(self._tick, where)
         watch = self._watch
-        reads = watch.before() if watch is not None else []
-        variant = self._record(args, kwargs)
-        if watch is not None:
-            watch.after(reads)
+        with self._lock:
+            self._history.recorded(self._tick, where, alone=not self._recording)
+            self._recording += 1
+        try:
+            reads = watch.before() if watch is not None else []
+            variant = self._record(args, kwargs)
+            if watch is not None:
+                watch.after(reads)
+        finally:
+            with self._lock:
+                self._recording -= 1
         with self._lock:
             variant.used = self._tick
             for gone in branches.insert(variant):

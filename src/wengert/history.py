@@ -57,9 +57,14 @@ class History:
             if n:
                 self._misses[_line(check.where)] += n
 
-    def recorded(self, call: int, where: Where | None) -> None:
-        """Note a recording, and the guard that asked for it (None for a new signature); warn if there are too many."""
+    def recorded(self, call: int, where: Where | None, alone: bool) -> None:
+        """Note a recording, and the guard that asked for it (None for a new signature); warn if there are too many.
+
+        One that begins while another goes on, not `alone`, may be the same one in another thread, and does not count.
+        """
         self.recordings += 1
+        if not alone:
+            return
         self._recent.append((call, where))
         calls = call - self._recent[0][0] + 1
         if self._warned or len(self._recent) < _OFTEN or calls > _WITHIN:

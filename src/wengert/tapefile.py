@@ -35,6 +35,7 @@ from wengert.ops.elementwise import Elementwise, derived
 from wengert.ops.spec import BY_NAME, Op
 from wengert.ops.table import ROWS
 from wengert.shapes import Aval, aval
+from wengert.syntax import expression, parse
 from wengert.tape import Captured, Const, Instruction, Tape
 
 FORMAT = 1
@@ -264,7 +265,7 @@ _GRAMMAR = (
 def _functions() -> frozenset[str]:
     """All functions that formulas of the table call."""
     formulas = [text for row in ROWS for text in row[2:-2] if text]
-    calls = [n.func for text in formulas for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Call)]
+    calls = [n.func for text in formulas for n in ast.walk(parse(text)) if isinstance(n, ast.Call)]
     return frozenset({f.id for f in calls if isinstance(f, ast.Name)} | {"mul0"})
 
 
@@ -272,7 +273,7 @@ def _check_formula(text: str, args: Sequence[str]) -> None:
     """Raise unless a formula is arithmetic on its arguments: it is going to be compiled."""
     if len(text) > _LONGEST or not all(len(a) == 1 and "a" <= a <= "h" for a in args):
         raise TapeError("an op's formula is too long, or its operands have no proper names")
-    parsed = ast.parse(text, mode="eval")
+    parsed = expression(text)
     called = [n.func for n in ast.walk(parsed) if isinstance(n, ast.Call)]
     for node in ast.walk(parsed):
         wrong = not isinstance(node, _GRAMMAR)

@@ -12,6 +12,7 @@ import llvmlite.binding as llvm
 from wengert import _straight
 from wengert._jit.language import language
 from wengert.errors import KernelError
+from wengert.syntax import parse
 
 
 def module(target: Any, source: str, entry: str, arguments: Sequence[str], result: str, symbol: str) -> Any:
@@ -19,7 +20,7 @@ def module(target: Any, source: str, entry: str, arguments: Sequence[str], resul
     numba, words_of = language()
     scope: dict[str, Any] = dict(words_of)
     try:
-        tree = ast.parse(source)
+        tree = parse(source)
         functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
         straight = {name: n for name, n in functions.items() if n.decorator_list}
         exec(compile(tree, "<wengert kernel>", "exec"), scope)

@@ -16,6 +16,7 @@ from wengert.ops.strided import elementwise
 from wengert.ops.table import ROWS
 from wengert.ops.vecmath import LIMITED, NEGATIVE_POWER, VECTOR, definitions, whole_power
 from wengert.shapes import BOOL, DTYPES, F64, I64, Aval, aval, broadcast, supported
+from wengert.syntax import expression, parse
 
 Operand = Aval | type
 """An operand's `Aval`, or `float`/`int` for a Python number, which takes its dtype from the others."""
@@ -63,7 +64,7 @@ class Elementwise(Op):
     @cached_property
     def cheap(self) -> bool:
         """Whether computing it again costs no more than reading it from memory: plain arithmetic."""
-        calls = {n.func.id for n in ast.walk(ast.parse(self.formula)) if isinstance(n, ast.Call)}  # type: ignore[attr-defined]
+        calls = {n.func.id for n in ast.walk(parse(self.formula)) if isinstance(n, ast.Call)}  # type: ignore[attr-defined]
         return calls <= {"where", "abs", "mul0"}
 
     def alone(self, kind: str) -> bool:
@@ -179,7 +180,7 @@ def _pullback_text(pull: str) -> str:
 
 @cache
 def _names(text: str) -> frozenset[str]:
-    return frozenset(n.id for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name))
+    return frozenset(n.id for n in ast.walk(parse(text)) if isinstance(n, ast.Name))
 
 
 def _function(args: Sequence[str], text: str) -> Callable[..., Any]:
@@ -213,15 +214,15 @@ class _ToKernel(ast.NodeTransformer):
         """Conditions on which that is needed."""
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
-        return ast.parse(f"{self.kind}({node.value!r})", mode="eval").body
+        return expression(f"{self.kind}({node.value!r})")
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
-        return ast.parse(f"{self.kind}(inf)", mode="eval").body if node.id == "inf" else node
+        return expression(f"{self.kind}(inf)") if node.id == "inf" else node
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
         self.generic_visit(node)
         if isinstance(node.op, ast.Invert) and self.truth:  # of a bool kept as a byte
-            return ast.parse(f"{ast.unparse(node.operand)} == 0", mode="eval").body
+            return expression(f"{ast.unparse(node.operand)} == 0")
         return node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
@@ -243,7 +244,7 @@ class _ToKernel(ast.NodeTransformer):
             text = f"where({a[0]}, {whole}({a[1]}), {whole}({a[2]}))"
         else:
             text = f"{name}({', '.join(a)})"
-        return ast.parse(text, mode="eval").body
+        return expression(text)
 
     def _vector(self, name: str, args: list[str]) -> str:
         """The name under which a vector function is called."""
@@ -259,7 +260,7 @@ def _kernel(op: Elementwise, ins: tuple[str, ...], out: str) -> tuple[str, str]:
     writer = _ToKernel(kind)
 
     def stored() -> str:
-        formula = ast.unparse(writer.visit(ast.parse(op.formula, mode="eval").body))
+        formula = ast.unparse(writer.visit(expression(op.formula)))
         value = f"where(({formula}) != 0, u1(1), u1(0))" if out == "b1" else f"{out}({formula})"
         return f"put(Z, i, {value})"
 
@@ -296,7 +297,7 @@ def scalar(op: Elementwise, ins: tuple[str, ...], out: str) -> Scalar | None:
     """The formula as a function of numbers of these dtypes; None where it may stop the replay or has a limit."""
     kind = ins[-1]
     writer = _ToKernel(kind)
-    formula = ast.unparse(writer.visit(ast.parse(op.formula, mode="eval").body))
+    formula = ast.unparse(writer.visit(expression(op.formula)))
     if writer.refused or writer.limits:
         return None
     lines = [f"def scalar({', '.join(op.args)}):"]
@@ -318,7 +319,7 @@ def cast_scalar(source: str, result: str) -> Scalar:
 @cache
 def derived(text: str, used: tuple[str, ...]) -> Elementwise:
     """The op that computes a pullback's formula; equal formulas are one op, whatever their names."""
-    tree = ast.parse(text, mode="eval")
+    tree = expression(text)
     letters = iter("abdefgh")
     rename = {name: "c" if name == "c" else next(letters) for name in used}
     for node in ast.walk(tree):
