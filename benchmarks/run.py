@@ -1,6 +1,6 @@
 """Where wengert stands: times it against other libraries and against derivatives written by hand.
 
-    python benchmarks/run.py                        everything, about twelve minutes
+    python benchmarks/run.py                        everything, about ten minutes
     python benchmarks/run.py --quick                under a minute; asserts only that results agree
     python benchmarks/run.py --suite rnn,gru --threads 1 --json out.json
 

@@ -95,13 +95,17 @@ def segments(shape: Shape, parts: Sequence[Params]) -> tuple[int, list[Segment]]
     if any(kind != SLICE or step != 1 or count == 0 for kind, _, step, count in taken):
         return None
     spans = [(start, start + count) for _, start, _, count in taken]
-    edges = sorted({0, shape[axis], *(edge for span in spans for edge in span)})
-    found = [
-        Segment(low, high, tuple(k for k, (start, stop) in enumerate(spans) if start <= low and high <= stop))
-        for low, high in pairwise(edges)
-    ]
-    overlap = any(len(s.parts) > 1 for s in found)
-    return None if overlap and len(parts) > _OVERLAPPING else (axis, found)
+    begins: dict[int, list[int]] = {}
+    for k, (start, _) in enumerate(spans):
+        begins.setdefault(start, []).append(k)
+    found: list[Segment] = []
+    open_parts: list[int] = []
+    for low, high in pairwise(sorted({0, shape[axis], *(edge for span in spans for edge in span)})):
+        open_parts = sorted([k for k in open_parts if spans[k][1] > low] + begins.get(low, []))
+        if len(open_parts) > 1 and len(parts) > _OVERLAPPING:
+            return None
+        found.append(Segment(low, high, tuple(open_parts)))
+    return axis, found
 
 
 def singles(shape: Shape, parts: Sequence[Params]) -> list[int] | None:

@@ -19,7 +19,7 @@ Single numbers need no loop. They are mode `a`, all of them or none, and the pac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 TYPES = {"f8": "double", "f4": "float", "b1": "i8"} | {f"{k}{n}": f"i{8 * n}" for k in "iu" for n in (1, 2, 4, 8)}
@@ -56,30 +56,25 @@ class Total(NamedTuple):
     columns: bool
 
 
-class Together(NamedTuple):
-    """A function that brings lanes of one type together: its symbol; takes the first lane's address, and how many."""
-
-    symbol: str
-    kind: str
-
-
 Pairs = Callable[[int], Sequence[tuple[int, int]]]
 """For a known number of lanes: which is added to which, one after another; all end up in lane 0."""
 
 
 def loop(
     steps: Sequence[Step], results: Sequence[Operand], totals: Sequence[Total], operands: Sequence[Operand],
-    together: Sequence[Together], pairs: Pairs, columns: int,
+    together: Mapping[str, str], pairs: Pairs, columns: int,
 ) -> str:  # fmt: skip
-    """The text of `@kernel`. `columns` is their number where the text may depend on it, else 0."""
+    """The text of `@kernel`. `columns` is their number where the text may depend on it, else 0.
+
+    `together` has, by type, the symbol of what brings lanes together: given the first lane's address, and how many.
+    """
     symbols = {(s.symbol, TYPES[s.kinds[0]], tuple(TYPES[k] for k in s.kinds[1:])) for s in steps}
-    symbols |= {(t.symbol, TYPES[t.kind], ("i64", "i64")) for t in together}
+    symbols |= {(symbol, TYPES[kind], ("i64", "i64")) for kind, symbol in together.items()}
     declared = [f"declare {result} @{symbol}({', '.join(given)})" for symbol, result, given in sorted(symbols)]
     if (results or operands)[0].mode == "a":
         frame = _alone(steps, results, operands)
     else:
-        symbol_of = {t.kind: t.symbol for t in together}
-        frame = _framed(steps, results, totals, operands, lambda kind: symbol_of[kind], pairs, columns)
+        frame = _framed(steps, results, totals, operands, together, pairs, columns)
     return "\n".join([*declared, frame, _scopes(len(results) + len(totals))])
 
 
@@ -132,7 +127,7 @@ def _define(lines: Sequence[str]) -> str:
 
 def _framed(
     steps: Sequence[Step], results: Sequence[Operand], totals: Sequence[Total], operands: Sequence[Operand],
-    symbol_of: Callable[[str], str], pairs: Pairs, columns: int,
+    together: Mapping[str, str], pairs: Pairs, columns: int,
 ) -> str:  # fmt: skip
     head: list[str] = []
     layer, row, inner, tail = [], [], [], []
@@ -163,7 +158,7 @@ def _framed(
     of_rows = [(k, t) for k, t in enumerate(totals, len(results)) if not t.columns]
     body += [line for k, total in of_rows for line in _row_added(k, total)]
     if of_columns:
-        loops = _in_lanes(body, of_columns, symbol_of, pairs, columns)
+        loops = _in_lanes(body, of_columns, together, pairs, columns)
         head = [*(f"  %lanes{k} = alloca [{LANES} x {TYPES[t.kind]}], align 64" for k, t in of_columns), *head]
     else:
         loops = _columns(body, "outer", "latch", str(columns) if columns else "%here")
@@ -257,7 +252,7 @@ def _zeros(totals: Sequence[tuple[int, Total]]) -> list[str]:
 
 
 def _in_lanes(
-    body: list[str], totals: Sequence[tuple[int, Total]], symbol_of: Callable[[str], str], pairs: Pairs, columns: int
+    body: list[str], totals: Sequence[tuple[int, Total]], together: Mapping[str, str], pairs: Pairs, columns: int
 ) -> list[str]:
     """The loop over columns where rows are summed: in blocks of `LANES`, and then the lanes are brought together."""
     added, clear, ends = [], [], []
@@ -277,7 +272,7 @@ def _in_lanes(
         ]
         ends += [
             f"  %first{k} = ptrtoint ptr %lanes{k} to i64",
-            f"  %sum{k} = call {kind} @{symbol_of(total.kind)}(i64 %first{k}, i64 %filled)",
+            f"  %sum{k} = call {kind} @{together[total.kind]}(i64 %first{k}, i64 %filled)",
             *_row_summed(k, total),
         ]
     if columns:

@@ -115,7 +115,7 @@ _PANELS = 65536 + 16384
 """Elements of the scratch."""
 _PIECE, _ALL = 1 << 18, 1 << 26
 """Multiplications of a piece; of a product whose operands are read where they lie."""
-_SHARED, _SHARED_STACK = 1 << 20, 1 << 20
+_SHARED = 1 << 20
 """Multiplications from which a product, or a stack of them, is shared between threads."""
 
 _WHOLE = """
@@ -217,7 +217,7 @@ def _shared(plan: Lowering, z: int, a: int) -> tuple[int, int]:
     if what.dtype.kind != "f":
         return -2, 1
     if stack > 1:
-        many = lead[0] > 1 and stack * each >= _SHARED_STACK
+        many = lead[0] > 1 and stack * each >= _SHARED
         return -len(what.shape), min(plan.threads(), lead[0]) if many else 1
     return -2 if m >= n else -1, min(plan.threads(), max(m, n) // 16) if each >= _SHARED else 1
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from wengert import _jit
 from wengert.ops.elementwise import Elementwise, cast_scalar, scalar
-from wengert.ops.loopcode import Operand, Step, Together, Total, loop
+from wengert.ops.loopcode import Operand, Step, Total, loop
 from wengert.ops.reduce import CHUNK, SUM, pairs, together, whole, wide
 from wengert.shapes import Shape, aval, broadcast_strides, collapse, contiguous, pieces
 from wengert.tape import Instruction
@@ -48,6 +48,11 @@ class Space(NamedTuple):
     steps: tuple[Steps, ...]
     chunked: bool = False
     """Whether the rows are chunks of one long vector, which is summed."""
+
+    @property
+    def single(self) -> bool:
+        """Whether there is one element only: no loop."""
+        return math.prod(self.dims) == 1
 
     @property
     def columns(self) -> int:
@@ -144,13 +149,11 @@ def _signature(
     plan: Any, space: Space, work: Sequence[Instruction], written: Sequence[int], sums: Sequence[Instruction],
     operands: Sequence[int], value: dict[int, int],
 ) -> Signature:  # fmt: skip
-    layers, rows, columns = space.dims
-    single = layers * rows * columns == 1
     kind = {s: plan.aval(plan.number[s]).dtype for _, outs, ins, _ in (*work, *sums) for s in (*outs, *ins)}
 
     def lies(s: int, steps: Steps) -> Operand:
         size = kind[s].itemsize
-        mode = "a" if single else "c" if steps[2] == size else "g" if steps[2] else "s"
+        mode = "a" if space.single else "c" if steps[2] == size else "g" if steps[2] else "s"
         return Operand(value[s], kind[s].str[1:], mode)
 
     def total(instruction: Instruction, steps: Steps) -> Total:
@@ -177,7 +180,7 @@ def _packets(
     plan: Any, kernel: int, space: Space, slots: Sequence[int], totals: Sequence[int], instructions: int
 ) -> None:
     """One packet, or one a thread where there is much to do."""
-    if space.steps and all(s == (0, 0, 0) for s in space.steps) and math.prod(space.dims) == 1:
+    if space.single:
         plan.packet_at(kernel, 1, *slots)
         return
     size = math.prod(space.dims)
@@ -213,12 +216,10 @@ def _text(signature: Signature) -> tuple[str, tuple[_jit.Scalar, ...]] | None:
             return None
         scalars.append(function)
         listed.append(Step(function.symbol, out, ins, kinds))
-    brought = []
-    for kind in () if columns else sorted({t.kind for t in totals if t.columns}):
-        function = together(kind)
-        scalars.append(function)
-        brought.append(Together(function.symbol, kind))
-    return loop(listed, results, totals, operands, brought, pairs, columns), tuple(dict.fromkeys(scalars))
+    brought = {} if columns else {t.kind: together(t.kind) for t in totals if t.columns}
+    symbols = {kind: function.symbol for kind, function in brought.items()}
+    scalars += brought.values()
+    return loop(listed, results, totals, operands, symbols, pairs, columns), tuple(dict.fromkeys(scalars))
 
 
 def _kernel(signature: Signature, compile: bool) -> int:

@@ -125,10 +125,6 @@ class _Walk:
         return sum(len(g.slots) for g in self.groups.values() if len(g.slots) >= _FEWEST)
 
     def _index(self, out: int, source: int, params: tuple[int, ...]) -> None:
-        if len(params) == 4 and params[0] == TAKE and source not in self.view:
-            self.element[out] = (source, params[1])
-            self.code[out], self.places[out] = ~source, params[1]
-            return
         base, start, strides = self.view.get(source) or (source, 0, _steps(self.avals[source].shape))
         shape, offset, steps = view_of(self.avals[source].shape, strides, params)
         if shape:
@@ -193,8 +189,7 @@ class _Walk:
     # --- the new tape --------------------------------------------------------------------------------
 
     def rewritten(self) -> Tape:
-        old = self.old
-        same = self.same
+        old, same = self.old, self.same
         uses = Counter([same.get(s, s) for _, _, ins, _ in old.instructions for s in ins])
         uses.update([same.get(s, s) for s in old.outputs])
         for at, (op, outs, ins, params) in enumerate(old.instructions):
@@ -202,16 +197,16 @@ class _Walk:
             group = self.group_at.get(at)
             if group is not None and group.array >= 0:
                 self._array(group, line)
-            if len(outs) == 1 and (outs[0] in self.same or self._array_of(outs[0]) is not None):
+            if len(outs) == 1 and (outs[0] in same or self._array_of(outs[0]) is not None):
                 continue
-            ins = tuple([self.same.get(s, s) for s in ins])
+            ins = tuple([same.get(s, s) for s in ins])
             if op is CONCATENATE and not any([self.avals[s].ndim for s in ins]):  # noqa: C419
                 self._joined(outs[0], ins, line)
                 continue
             for s in ins:
                 self._show(s, line)
             self._emit((op, outs, ins, params), line)
-        outputs = [self.same.get(s, s) for s in old.outputs]
+        outputs = [same.get(s, s) for s in old.outputs]
         for s in outputs:
             self._show(s, old.lines[-1])
         self._chains(uses)
