@@ -184,7 +184,7 @@ def test_a_function_that_is_called_often_changes_over_without_a_trace(monkeypatc
 def test_the_compiler_thread_does_its_work():
     tape = wengert.record(lambda x: np.tanh(x * 3 + 1) * x, X)
     done = threading.Event()
-    hot.compile_regions(tape, lambda program: done.set())
+    hot.compile_regions(lambda: tape, lambda program: done.set())
     assert done.wait(timeout=60)
 
 

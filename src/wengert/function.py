@@ -153,7 +153,7 @@ class _Variant:
         self._give_back(pair)
         self.calls += 1
         if self.calls == self.hot:
-            compile_regions(self.tape, self._better)
+            compile_regions(lambda: self.tape, self._better)
         del alive
         return self._assembled(found)
 

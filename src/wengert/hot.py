@@ -40,11 +40,11 @@ class _Worker:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.busy = threading.Lock()
-        self.todo: SimpleQueue[tuple[Tape, Callable[[Program], None]]] = SimpleQueue()
+        self.todo: SimpleQueue[tuple[Callable[[], Tape], Callable[[Program], None]]] = SimpleQueue()
         self.thread: threading.Thread | None = None
         self.stopping = False
 
-    def add(self, tape: Tape, done: Callable[[Program], None]) -> None:
+    def add(self, tape: Callable[[], Tape], done: Callable[[Program], None]) -> None:
         with self.lock:
             self.todo.put((tape, done))
             if self.thread is None or not self.thread.is_alive():
@@ -57,7 +57,7 @@ class _Worker:
             with self.busy:
                 if self.stopping:
                     return
-                done(lower(tape, compile=True))
+                done(lower(tape(), compile=True))
 
     def stop(self) -> None:
         """At the end of the process: nothing new is begun, and LLVM is not left in the middle of something."""
@@ -78,6 +78,6 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
-def compile_regions(tape: Tape, done: Callable[[Program], None]) -> None:
-    """Plan the tape once more with all regions compiled, in the background; `done` gets the program."""
+def compile_regions(tape: Callable[[], Tape], done: Callable[[Program], None]) -> None:
+    """Plan a tape once more with all regions compiled, in the background; `done` gets the program."""
     _worker.add(tape, done)

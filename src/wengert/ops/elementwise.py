@@ -48,6 +48,7 @@ class Elementwise(Op):
         self.ufunc = getattr(np, ufunc) if ufunc and not self.special else None
         self.domain = domain
         self.in_place = name == "acc"
+        self.stops = "power(" in formula
         self.resolve = lru_cache(maxsize=None)(self._resolve)
 
     # --- meaning -----------------------------------------------------------------------------------

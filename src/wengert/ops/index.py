@@ -283,6 +283,7 @@ class Gather(Op):
     """z = np.take(x, idx, axis). Parameter: the axis."""
 
     name = "gather"
+    stops = True
     n_in = 2
 
     def infer(self, avals: Sequence[Aval], params: Params) -> tuple[Aval, ...]:
@@ -342,6 +343,7 @@ class WrapIndex(Op):
     """Indices counted from the front, checked against a length. Parameter: the length."""
 
     name = "wrap_index"
+    stops = True
 
     def infer(self, avals: Sequence[Aval], params: Params) -> tuple[Aval, ...]:
         return (aval(I64, avals[0].shape),)

@@ -100,6 +100,9 @@ class Op:
     bodies = 0
     """How many of the first parameters are numbers of sub-tapes."""
 
+    stops = False
+    """Whether its kernel may refuse a value: the replay stops there and names the user's line."""
+
     def infer(self, avals: Sequence[Aval], params: Params) -> tuple[Aval, ...]:
         """Dtype and shape of every result."""
         raise NotImplementedError

@@ -29,6 +29,7 @@ from wengert.ops.elementwise import CAST, MUL, MUL0, Elementwise, Operand
 from wengert.ops.index import INDEX, SLICE, TAKE
 from wengert.ops.spec import Op, Params
 from wengert.ops.views import BROADCAST, RESHAPE, TRANSPOSE
+from wengert.record.held import Held
 from wengert.record.state import LEAKED
 from wengert.record.tracer import Tracer
 from wengert.shapes import BOOL, F64, Aval, aval, supported
@@ -38,8 +39,6 @@ _SCALAR = aval(F64, ())
 VIEWS = (INDEX, RESHAPE, TRANSPOSE, BROADCAST)
 _FINITE = float(np.finfo(np.float32).max)
 """A number of at most so much is finite in any floating-point dtype."""
-_SNAPSHOT = 1 << 20
-"""Captured arrays of up to so many bytes are compared at the end of a recording."""
 
 
 @lru_cache(maxsize=4096)
@@ -83,8 +82,7 @@ class Recorder:
         self._const_slots: dict[Any, int] = {}
         self._capture_slots: dict[int, int] = {}
         self._lifted: dict[tuple[int, int], int] = {}
-        self._frozen: list[np.ndarray[Any, Any]] = []
-        self._snapshots: list[tuple[np.ndarray[Any, Any], bytes]] = []
+        self.held = Held()
 
     def is_constant(self, slot: int) -> bool:
         """Whether a slot is a number of the user's own program."""
@@ -132,6 +130,10 @@ class Recorder:
             return self.input(_SCALAR, x, float)
         given = np.array(x)
         return self.input(aval(given.dtype, given.shape), given, int if type(x) is int else None)
+
+    def arguments(self, values: list[Any]) -> list[Tracer]:
+        """A new input for each of a function's arguments."""
+        return [self.argument(x) for x in values]
 
     def tracer(self, slot: int) -> Tracer:
         """The tracer of a slot."""
@@ -182,6 +184,10 @@ class Recorder:
             return rule(*args, **kwargs)
         finally:
             self.line = None
+
+    def direct(self, rule: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
+        """The same for a rule of two operands that finds the line itself."""
+        return rule(x, y)
 
     def single(self, op: Elementwise, x: Tracer, weak: bool = True) -> Tracer:
         """`elementwise` of one tracer, the short way where nothing needs to be looked at."""
@@ -355,16 +361,8 @@ class Recorder:
             slot = self.new(aval(supported(array.dtype), array.shape))
             self.captured.append(Captured(slot, array))
             self._capture_slots[id(array)] = slot
-            if array.flags.writeable:
-                array.flags.writeable = False
-                self._frozen.append(array)
-            if array.nbytes <= _SNAPSHOT:
-                self._snapshots.append((array, array.tobytes()))
+            self.held.hold(array)
         return slot
-
-    def changed(self) -> bool:
-        """Whether a captured array was written to after all, by another name."""
-        return any(array.tobytes() != before for array, before in self._snapshots)
 
     def check(self, tracer: Tracer) -> None:
         """Raise unless the tracer belongs to this recorder or to one around it."""
@@ -386,21 +384,3 @@ class Recorder:
             self.lifts.append(tracer)
             self._lifted[key] = slot
         return slot
-
-    def thaw(self) -> None:
-        """Make captured arrays writeable again; a view can only follow its base."""
-        waiting = self._frozen
-        self._frozen = []
-        while waiting:
-            rest = []
-            for array in waiting:
-                try:
-                    array.flags.writeable = True
-                except ValueError:
-                    rest.append(array)
-            if len(rest) == len(waiting):
-                break
-            waiting = rest
-
-
-# --- the active recorder of a thread ------------------------------------------------------------------

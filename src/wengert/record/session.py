@@ -34,9 +34,9 @@ class recording:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         recorder = self.recorder
         thread.active = self.before
-        if recorder.parent is None and recorder.captured:
-            recorder.thaw()
-            if kind is None and recorder.changed():
+        if recorder.parent is None:
+            recorder.held.release()
+            if kind is None and recorder.held.changed():
                 raise MutationError(at_user(_MUTATION))
         found = _translated(error, recorder) if error is not None else None
         if found is not None:
@@ -52,7 +52,7 @@ def _translated(error: BaseException | None, recorder: Recorder) -> BaseExceptio
         return IndexingError(_at_raise(_PLAIN_INDEXED, error))
     if type(error) is ValueError and isinstance(error.__cause__, WengertError):
         return error.__cause__  # NumPy's "setting an array element with a sequence" over our own error
-    if type(error) is ValueError and "read-only" in text and recorder.root.captured:
+    if type(error) is ValueError and "read-only" in text and recorder.root.held.used:
         return MutationError(_at_raise(_MUTATION, error))
     if type(error) is TypeError and "loop of ufunc does not support argument" in text:
         return ObjectArrayError(_at_raise(_MIXED, error))

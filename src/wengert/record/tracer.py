@@ -185,15 +185,15 @@ class Tracer:
         return other // self, other % self
 
     def __matmul__(self, other: Any) -> Any:
-        return RULES[np.matmul](self, other)
+        return required(self).ruled(RULES[np.matmul], (self, other), {})
 
     def __rmatmul__(self, other: Any) -> Any:
-        return RULES[np.matmul](other, self)
+        return required(self).ruled(RULES[np.matmul], (other, self), {})
 
     # --- indexing ------------------------------------------------------------------------------------
 
     def __getitem__(self, key: Any) -> Any:
-        return RULES["getitem"](self, key)
+        return (thread.active or required(self)).direct(RULES["getitem"], self, key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         raise MutationError(
@@ -302,7 +302,7 @@ class Tracer:
     # --- array methods -------------------------------------------------------------------------------
 
     def astype(self, dtype: Any, copy: bool = True) -> Any:
-        return RULES["astype"](self, dtype)
+        return required(self).direct(RULES["astype"], self, dtype)
 
     def reshape(self, *shape: Any, order: str = "C") -> Any:
         return np.reshape(self, shape[0] if len(shape) == 1 else shape, order=order)  # type: ignore[call-overload]

@@ -16,12 +16,14 @@ from wengert.plan.cache import remembered
 from wengert.plan.lower import lower
 from wengert.plan.packets import Program
 from wengert.plan.slices import push_slices
+from wengert.record.again import Following, Noting
 from wengert.record.recorder import Recorder
 from wengert.record.session import recording
 from wengert.record.state import thread
 from wengert.record.tracer import Tracer
 from wengert.tape import Tape
 from wengert.transform.adjoint import filled, pull_back, zeros
+from wengert.transform.habit import Followed, habit
 from wengert.vm.replay import run_once
 
 Function = Callable[..., Any]
@@ -174,50 +176,57 @@ class _Task:
         raise AssertionError("every leaf belongs to an argument")
 
     def outermost(self) -> Any:
-        """Record, find or make the program, replay."""
-        recorder = Recorder(name=_name(self.f))
+        """Record, or follow the last recording; find or make the program; replay."""
+        values = [x if type(x) is float else np.array(x) for x in self.leaves]
+        known = habit(self.f, values)
+        followed = known.next()
+        recorder = known.recorder(_name(self.f)) if followed is None else followed.past.recorder
         with recording(recorder):
-            inputs = [recorder.argument(x) for x in self.leaves]
-            value, aux = self._call(recorder, inputs)
-            value_slot = self._value_slot(recorder, value)
-            wrt = [t.slot for t in inputs]
-            if not self.has_aux:
-                found = self._replay(recorder, value_slot, [], wrt)
-                return found[0], self._shaped(found[1:])
-            leaves, structure = tree.flatten(aux)
+            value, aux = self._call(recorder, recorder.arguments(values))
+            leaves, structure = tree.flatten(aux) if self.has_aux else ([], None)
             picked = [k for k, leaf in enumerate(leaves) if _is_traced(leaf)]
-            found = self._replay(recorder, value_slot, [recorder.slot(leaves[k]) for k in picked], wrt)
-        n = len(picked)
-        for k, leaf in zip(picked, found[1 : 1 + n], strict=True):
+            results = [value, *[leaves[k] for k in picked]]
+            if followed is not None and type(recorder) is Following and recorder.arrived(results):
+                found = followed.replay(values)
+            else:
+                found, followed = self._replay(recorder, results)
+        if followed is not None:
+            known.keep(followed)
+        if structure is None:
+            return found[0], self._shaped(found[1:])
+        for k, leaf in zip(picked, found[1:], strict=False):
             leaves[k] = leaf
-        return (found[0], tree.unflatten(structure, leaves)), self._shaped(found[1 + n :])
+        return (found[0], tree.unflatten(structure, leaves)), self._shaped(found[len(results) :])
 
-    def _replay(self, recorder: Recorder, value: int, aux: list[int], wrt: list[int]) -> list[Any]:
-        consts = recorder.consts
-        arrays = recorder.captured
+    def _replay(self, recorder: Recorder, results: list[Any]) -> tuple[list[Any], Followed | None]:
+        """What has been recorded, run; and what the next call can follow."""
+        slots = [self._value_slot(recorder, results[0]), *map(recorder.slot, results[1:])]
+        past = recorder.past(results) if type(recorder) is Noting else None
+        consts, arrays = recorder.consts, recorder.captured
         sources = (*[c.slot for c in consts], -1, *[c.slot for c in arrays]) if consts or arrays else ()
         if recorder.infinite:
             sources += (-1, *recorder.infinite)
         bodies = tuple([t.key for t in recorder.subtapes]) if recorder.subtapes else ()
         # Slots are numbered in the order of recording, so the sources and results say what the rest is.
-        key = (tuple(recorder.instructions), tuple(recorder.avals), sources, bodies, (value, *aux, -1, *wrt))
+        wrt = recorder.inputs
+        key = (tuple(recorder.instructions), tuple(recorder.avals), sources, bodies, (*slots, -1, *wrt))
         ours = len(consts)
         entry = _programs.get(key)
         if entry is None:
-            entry = remembered(_programs, key, lambda: _planned(recorder, value, aux, wrt))
+            entry = remembered(_programs, key, lambda: _planned(recorder, slots, wrt))
         entry.calls += 1
         if entry.calls == entry.hot:
-            compile_regions(push_slices(entry.tape), entry.better)
-        program, further = entry.program, entry.further
-        values = [c.value for c in consts[:ours]] + further if ours else further
-        inputs = [recorder.values[s] for s in recorder.inputs]
+            compile_regions(lambda tape=entry.tape: push_slices(tape), entry.better)
+        values = [c.value for c in consts[:ours]] + entry.further
+        inputs = [recorder.values[s] for s in wrt]
         try:
-            return run_once(program, inputs, values, [c.array for c in arrays])
+            found = run_once(entry.program, inputs, values, [c.array for c in arrays])
         except IndexingError:
-            if len(consts) > ours or not further:
+            if len(consts) > ours or not entry.further:
                 raise
             del _programs[key]  # the program was another function's: once more, so that the line named is ours
-            return self._replay(recorder, value, aux, wrt)
+            return self._replay(recorder, results)
+        return found, past and Followed(past, entry.tape, entry.program, values)
 
     def nested(self, recorder: Recorder) -> Any:
         """Append to the recording that is going on."""
@@ -301,11 +310,12 @@ class _Planned:
         self.program = program
 
 
-def _planned(recorder: Recorder, value: int, aux: list[int], wrt: list[int]) -> _Planned:
+def _planned(recorder: Recorder, slots: list[int], wrt: list[int]) -> _Planned:
+    """The program for what has been recorded: its results, and the gradient of the first."""
     ours = len(recorder.consts)
     recorder.forget_constants()  # the program is for other constants as well: 1.0 here may be 2.0 there
-    slopes = _gradient(recorder, 0, len(recorder.instructions), value, wrt)
-    return _Planned(recorder.tape([value, *aux, *slopes]), [c.value for c in recorder.consts[ours:]])
+    slopes = _gradient(recorder, 0, len(recorder.instructions), slots[0], wrt)
+    return _Planned(recorder.tape([*slots, *slopes]), [c.value for c in recorder.consts[ours:]])
 
 
 def _gradient(recorder: Recorder, start: int, stop: int, value: int, wrt: list[int]) -> list[int]:

@@ -61,6 +61,7 @@ class Workspace:
         self.inputs: list[Any] = [self._window(p) for p in program.inputs]
         self.large_inputs = [k for k, w in enumerate(self.inputs) if w is None]
         self.consts: list[Any] = [self._window(p) for p in program.consts]
+        self.captured: list[Any] = [self._window(p) for p in program.captured]
         windows = [self._window(p) for p in program.outputs]
         self.large_outputs = [(k, program.outputs[k]) for k, w in enumerate(windows) if w is None]
         self.takers = [_taker(w) for w in windows]
@@ -89,6 +90,16 @@ class Workspace:
             direct = direct.copy()
         self.point(port, direct)
         return direct
+
+    def capture(self, arrays: Sequence[Any]) -> list[Any]:
+        """Put captured arrays in place; what is returned must be kept alive while the program runs."""
+        alive = []
+        for port, window, array in zip(self.program.captured, self.captured, arrays, strict=True):
+            if window is None:
+                alive.append(self.bind(port, array))
+            else:
+                window[...] = array
+        return alive
 
     def point(self, port: Port, array: Array) -> None:
         """Let a slot lie where an array lies, and its views with it."""
@@ -175,7 +186,7 @@ def run_once(program: Program, inputs: Sequence[Any], consts: Sequence[Any], cap
     try:
         for window, value in zip(workspace.consts, consts, strict=True):
             window[()] = value
-        alive = [workspace.bind(p, v) for p, v in zip(program.captured, captured, strict=True)] if captured else None
+        alive = workspace.capture(captured) if captured else None
         found: list[Any] = workspace.replay(inputs)
         del alive
         return found

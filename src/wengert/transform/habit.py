@@ -1,0 +1,114 @@
+"""Functions that are differentiated again and again: their last recording, for the next call to follow.
+
+    call   1       2        3 ...                             compiled, when that is worth it
+           plain   noted    followed: nothing is recorded     followed
+
+A call that goes another way is recorded as if it were the first, and the next one is noted after some more calls,
+twice as many each time. Knows no op and no argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from wengert.hot import calls_until_hot, compile_regions
+from wengert.plan.cache import remembered
+from wengert.plan.packets import Program
+from wengert.plan.passes import passed
+from wengert.record.again import Noting, Past
+from wengert.record.recorder import Recorder
+from wengert.tape import Captured, Const, Tape
+from wengert.vm.replay import Workspace, run_once
+
+_LONGEST = 1024
+"""Calls that are recorded, at most, before one is noted again."""
+_habits: dict[Any, Habit] = {}
+
+
+class Followed:
+    """A recording to follow, and the program that gives its value and gradient."""
+
+    def __init__(self, past: Past, tape: Tape, program: Program, consts: list[Any]) -> None:
+        self.past, self.tape, self.program, self.consts = past, tape, program, consts
+        self.calls, self.hot = 0, calls_until_hot(tape)
+        self.compiled: Program | None = None
+        self.workspace: Workspace | None = None
+
+    def replay(self, values: Sequence[Any]) -> list[Any]:
+        """The results at these inputs, and the arrays that the recording has just been given."""
+        arrays = self.past.arrays()
+        self.calls += 1
+        if self.calls == self.hot:
+            compile_regions(self._passed, self._better)
+        if self.workspace is None:
+            return run_once(self.program, values, self.consts, arrays)
+        alive = self.workspace.capture(arrays)
+        found = self.workspace.replay(values)
+        del alive
+        return found
+
+    def _passed(self) -> Tape:
+        """The tape with its constants, which are the same at every call, and all that follows from them."""
+        tape = self.tape
+        consts = [Const(c.slot, value) for c, value in zip(tape.consts, self.consts, strict=True)]
+        captured = [Captured(c.slot, None) for c in tape.captured]
+        own = Tape(
+            tape.instructions, tape.avals, tape.inputs, tape.outputs, consts, captured, tape.lines, tape.subtapes, tape.name
+        )  # fmt: skip
+        done = passed(own).tape
+        self.own = done.consts
+        return done
+
+    def _better(self, program: Program) -> None:
+        """Go on with another program for the same tape."""
+        workspace = Workspace(program)
+        for port, const in zip(program.consts, self.own, strict=True):
+            workspace.bind(port, const.value)
+        self.workspace = workspace
+
+
+class Habit:
+    """What is known of one function with arguments of one kind."""
+
+    __slots__ = ("pause", "ready", "wait")
+
+    def __init__(self) -> None:
+        self.ready: list[Followed] = []
+        """One for each thread that has been here at the same time."""
+        self.wait = self.pause = 1
+        """How many calls to go until one is noted, and how many there were the last time."""
+
+    def next(self) -> Followed | None:
+        """A recording to follow."""
+        while self.ready:
+            found = self.ready.pop()
+            self._doubt()
+            if found.past.alone():
+                return found
+        return None
+
+    def recorder(self, name: str) -> Recorder:
+        """What writes down a call that cannot follow."""
+        self.wait -= 1
+        if self.wait >= 0:
+            return Recorder(name=name)
+        self._doubt()
+        return Noting(name)
+
+    def keep(self, followed: Followed) -> None:
+        """A call went the same way as the one before, or can be followed."""
+        followed.past.rest()
+        self.ready.append(followed)
+        self.wait, self.pause = 0, 1
+
+    def _doubt(self) -> None:
+        """Until the call is over it may be that it went another way."""
+        self.wait = self.pause = min(2 * self.pause, _LONGEST)
+
+
+def habit(f: Callable[..., Any], values: Sequence[Any]) -> Habit:
+    """What is known of a function with such arguments. Two may share it: whether calls agree is looked at anyway."""
+    key = (id(getattr(f, "__code__", f)), *[float if type(x) is float else (x.dtype, x.shape) for x in values])
+    found = _habits.get(key)
+    return remembered(_habits, key, Habit) if found is None else found
