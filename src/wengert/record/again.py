@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wengert.errors import Where, here
-from wengert.record.held import Held
-from wengert.record.recorder import Recorder
+from wengert.record.held import SMALL, Held
+from wengert.record.recorder import Missing, Recorder
 from wengert.record.tracer import Tracer
 from wengert.shapes import Aval
 from wengert.tape import Captured
@@ -36,6 +36,7 @@ _MOST = 20_000
 """Calls from which a recording is not kept."""
 _PLAIN = (int, float, bool, str, type(None), type(Ellipsis), type, np.dtype, np.generic)
 """Operands that are compared by value."""
+_NOTHING = Held()
 _ALONE = next(map(getrefcount, [object()]))
 """What `getrefcount` says, called by `map`, of an object that only the list holds."""
 
@@ -43,11 +44,16 @@ _ALONE = next(map(getrefcount, [object()]))
 class Given:
     """An array of the user's among the operands: another one each time, of the same dtype and shape."""
 
-    __slots__ = ("array", "aval", "slot")
+    __slots__ = ("array", "aval", "copy", "slot", "window")
 
     def __init__(self, slot: int, what: Aval) -> None:
         self.slot, self.aval = slot, what
         self.array: Array | None = None
+        """What stands here this time."""
+        self.copy: Any = None
+        """What it was when it was used; the array itself if it is large, which nobody may write to for now."""
+        self.window: Array | None = None
+        """Where the copy is to be."""
 
 
 class _Unknown(Exception):
@@ -65,6 +71,8 @@ class _Sizes(NamedTuple):
 
 class Noting(Recorder):
     """A recorder that notes the calls, so that the next recording can follow."""
+
+    notes = True
 
     def __init__(self, name: str) -> None:
         super().__init__(name=name)
@@ -166,6 +174,8 @@ class Past:
         self.calls, self.sizes = [*recorder.calls, _END], recorder.sizes
         self.inputs = recorder.traced
         self.results = results
+        self.windows: list[Array] | None = None
+        """Where the inputs are to be copied to."""
         self.tracers = list({id(t): t for t in _tracers([self.calls, self.inputs, results])}.values())
         held: dict[int, int] = {}
         for t in _tracers([self.calls, self.inputs, results]):
@@ -175,14 +185,21 @@ class Past:
     def rest(self) -> None:
         """Let the recorder wait for the next time, and let go of everything that belonged to this one."""
         for given in self.given:
-            given.array = None
+            given.array = given.copy = None
         waiting: Any = self.recorder
         waiting.__class__ = Following
-        waiting.__dict__ = {"past": self}
+        waiting.__dict__ = {"past": self, "held": _NOTHING}
+
+    def furnish(self, windows: list[Array]) -> None:
+        """Let inputs and captured arrays be copied to these places."""
+        n = len(self.inputs)
+        self.windows = windows[:n]
+        for given, window in zip(self.given, windows[n:], strict=True):
+            given.window = window
 
     def arrays(self) -> list[Any]:
         """What stands for captured arrays this time."""
-        return [given.array for given in self.given]
+        return [given.copy for given in self.given]
 
     def alone(self) -> bool:
         """Whether nobody else holds one of the tracers: what is left over from the last recording must not pass here."""
@@ -219,19 +236,31 @@ def _tracers(x: Any) -> Iterator[Tracer]:
 class Following(Recorder):
     """A recording that is gone through once more. It has no instructions: whoever asks for them ends this."""
 
+    notes = True
     past: Past
     ahead: Iterator[Call]
     taken: set[int]
     """Arrays that stand for others already."""
+    values_given: list[Any]
+    """Copies of the arguments."""
+    parent, guarded, derivatives, line, flow, refused = None, False, 0, None, None, None
 
     def arguments(self, values: list[Any]) -> list[Tracer]:
         """Start again, at other values of the inputs; their tracers."""
         past = self.past
-        self.__dict__ = {
-            "past": past, "ahead": iter(past.calls), "given_values": values, "taken": set(), "held": Held(),
-            "parent": None, "guarded": False, "derivatives": 0, "line": None, "flow": None, "refused": None,
-        }  # fmt: skip
+        self.ahead, self.taken = iter(past.calls), set()
+        if past.windows is None:
+            self.values_given = [x if type(x) is float else x.copy() for x in values]
+        else:
+            self.values_given = past.windows
+            for window, x in zip(past.windows, values):
+                window[()] = x
         return past.inputs
+
+    def _hold(self, array: Array, before: Array | None = None) -> None:
+        if self.held is _NOTHING:
+            self.held = Held()
+        self.held.hold(array, before)
 
     def arrived(self, results: list[Any]) -> bool:
         """Whether all calls were the same, and have led to the same results."""
@@ -251,10 +280,13 @@ class Following(Recorder):
 
     def _leave(self, back: int) -> None:
         """Become a recorder that has recorded the calls so far, without the last one or with it."""
-        now, past = self.__dict__, self.past
+        past = self.past
         n = len(past.calls) - length_hint(self.ahead) - back
-        state = past.until(n, now["given_values"])
-        state |= {k: now[k] for k in ("derivatives", "line", "refused", "held")}
+        for given in past.given[: past.sizes[n].captured]:
+            self._hold(given.array, given.copy)
+        state = past.until(n, [x if type(x) is float else x.copy() for x in self.values_given])
+        state |= {name: getattr(self, name) for name in ("derivatives", "line", "refused")}
+        state["held"] = Held() if self.held is _NOTHING else self.held
         changed: Any = self
         changed.__class__ = Recorder
         changed.__dict__ = state
@@ -268,24 +300,39 @@ class Following(Recorder):
             return self._stands_for(was, now)
         if kind is not type(now) or kind is Tracer:
             return False
-        if kind is tuple or kind is list:
-            return len(was) == len(now) and all(map(self.same, was, now))
-        if kind is dict:
-            return was.keys() == now.keys() and all(self.same(v, now[k]) for k, v in was.items())
         if kind is slice:
-            return all(map(self.same, (was.start, was.stop, was.step), (now.start, now.stop, now.step)))
-        return bool(was == now) and (bool(was) or str(was) == str(now))  # -0.0 is not 0.0
+            was, now = (was.start, was.stop, was.step), (now.start, now.stop, now.step)
+        elif kind is dict:
+            if was.keys() != now.keys():
+                return False
+            was, now = was.values(), [now[k] for k in was]
+        elif kind is not tuple and kind is not list:
+            return bool(was == now) and (bool(was) or str(was) == str(now))  # -0.0 is not 0.0
+        if len(was) != len(now):
+            return False
+        for a, b in zip(was, now):
+            if a is not b and not self.same(a, b):
+                return False
+        return True
 
     def _stands_for(self, given: Given, array: Any) -> bool:
         """Let this array stand where another one stood, if it is of the same kind and not known as another one."""
-        if given.array is not None or type(array) is not np.ndarray:
-            return given.array is array
+        copy = given.copy
+        if copy is not None or type(array) is not np.ndarray:
+            return given.array is array and (copy is array or copy.tobytes() == array.tobytes())
         what = given.aval
         if array.dtype is not what.dtype or array.shape != what.shape or id(array) in self.taken:
             return False
         self.taken.add(id(array))
         given.array = array
-        self.held.hold(array)
+        if given.window is not None:
+            given.window[...] = array
+            given.copy = given.window
+        elif array.nbytes <= SMALL:
+            given.copy = array.copy()
+        else:
+            given.copy = array
+            self._hold(array)
         return True
 
 
@@ -313,6 +360,6 @@ def _following(door: Callable[..., Any], usual: Any) -> Callable[..., Any]:
 
 
 # The doors by which calls come in, and their last argument where it may be left out.
-for _name, _usual in {"pair": None, "single": True, "elementwise": False, "bind": (), "ruled": None, "direct": None}.items():
+for _name, _usual in {"pair": None, "single": True, "bind": (), "direct": None, "called": Missing, "applied": {}}.items():
     setattr(Noting, _name, _noting(getattr(Recorder, _name), _usual))
     setattr(Following, _name, _following(getattr(Recorder, _name), _usual))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, Any]
-_SNAPSHOT = 1 << 20
+SMALL = 1 << 20
 """Arrays of up to so many bytes are compared at the end of a recording."""
 
 
@@ -21,15 +21,15 @@ class Held:
         self.frozen: list[Array] = []
         self.copies: list[tuple[Array, bytes]] = []
 
-    def hold(self, array: Array) -> None:
-        """Let nobody write to the array by this name."""
+    def hold(self, array: Array, before: Array | None = None) -> None:
+        """Let nobody write to the array by this name; `before` is a copy of it from earlier."""
         self.used = True
         flags = array.flags
         if flags.writeable:
             flags.writeable = False
             self.frozen.append(array)
-        if array.nbytes <= _SNAPSHOT:
-            self.copies.append((array, array.tobytes()))
+        if array.nbytes <= SMALL:
+            self.copies.append((array, (array if before is None else before).tobytes()))
 
     def changed(self) -> bool:
         """Whether an array was written to after all, by another name."""

@@ -41,6 +41,10 @@ _FINITE = float(np.finfo(np.float32).max)
 """A number of at most so much is finite in any floating-point dtype."""
 
 
+class Missing:
+    """Stands for an argument that was not given."""
+
+
 @lru_cache(maxsize=4096)
 def _inferred(op: Op, avals: tuple[Aval, ...], params: Params) -> tuple[Aval, ...]:
     return op.infer(avals, params)
@@ -48,6 +52,9 @@ def _inferred(op: Op, avals: tuple[Aval, ...], params: Params) -> tuple[Aval, ..
 
 class Recorder:
     """A tape being written."""
+
+    notes = False
+    """Whether calls of NumPy's functions are to come in by `called` and `applied`."""
 
     def __init__(self, parent: Recorder | None = None, name: str = "", guarded: bool = False) -> None:
         self.parent = parent
@@ -175,19 +182,33 @@ class Recorder:
         avals = self.avals
         return self.emit(op, ins, params, _inferred(op, tuple([avals[s] for s in ins]), params)[0])
 
-    def ruled(self, rule: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    def called(self, function: Callable[..., Any], x: Any, y: Any = Missing) -> Any:
+        """A call of one of NumPy's functions, as the user made it."""
+        return function(x) if y is Missing else function(x, y)
+
+    def applied(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """The same with any arguments."""
+        return function(*args, **kwargs)
+
+    def ruled(self, rule: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any] | None = None) -> Any:
         """What a rule makes of its operands; all that it records belongs to one line, which is looked up once."""
         if self.line is not None:
-            return rule(*args, **kwargs)
+            return rule(*args, **kwargs) if kwargs else rule(*args)
         self.line = here()
         try:
-            return rule(*args, **kwargs)
+            return rule(*args, **kwargs) if kwargs else rule(*args)
         finally:
             self.line = None
 
     def direct(self, rule: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
-        """The same for a rule of two operands that finds the line itself."""
-        return rule(x, y)
+        """The same for an operator's rule."""
+        if self.line is not None:
+            return rule(x, y)
+        self.line = here()
+        try:
+            return rule(x, y)
+        finally:
+            self.line = None
 
     def single(self, op: Elementwise, x: Tracer, weak: bool = True) -> Tracer:
         """`elementwise` of one tracer, the short way where nothing needs to be looked at."""

@@ -34,7 +34,7 @@ class recording:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         recorder = self.recorder
         thread.active = self.before
-        if recorder.parent is None:
+        if recorder.held.used and recorder.parent is None:
             recorder.held.release()
             if kind is None and recorder.held.changed():
                 raise MutationError(at_user(_MUTATION))

@@ -185,10 +185,10 @@ class Tracer:
         return other // self, other % self
 
     def __matmul__(self, other: Any) -> Any:
-        return required(self).ruled(RULES[np.matmul], (self, other), {})
+        return required(self).direct(RULES[np.matmul], self, other)
 
     def __rmatmul__(self, other: Any) -> Any:
-        return required(self).ruled(RULES[np.matmul], (other, self), {})
+        return required(self).direct(RULES[np.matmul], other, self)
 
     # --- indexing ------------------------------------------------------------------------------------
 
@@ -271,12 +271,16 @@ class Tracer:
     # --- NumPy's protocols ---------------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        recorder = thread.active or required(self)
+        if recorder.notes and method == "__call__" and recorder.line is None:
+            if kwargs or len(inputs) > 2:
+                return recorder.applied(ufunc, inputs, kwargs)
+            return recorder.called(ufunc, *inputs)
         dtype = None
         if kwargs:
             dtype = kwargs.pop("dtype", None)
             _refuse(f"{ufunc.__name__}", kwargs)
         if method == "__call__":
-            recorder = thread.active or required(self)
             if dtype is not None:
                 inputs = tuple(recorder.operand(x).astype(dtype) for x in inputs)
             op = BY_UFUNC.get(ufunc) or _special(ufunc)
@@ -284,7 +288,7 @@ class Tracer:
                 return recorder.single(op, inputs[0], False) if len(inputs) == 1 else recorder.elementwise(op, inputs)
             rule = RULES.get(ufunc)
             if rule is not None:
-                return recorder.ruled(rule, inputs, {})
+                return recorder.ruled(rule, inputs)
         if method == "reduce" and ufunc in REDUCTIONS:
             options = {} if dtype is None else {"dtype": dtype}
             axis, keepdims = kwargs.get("axis", 0), kwargs.get("keepdims", False)
@@ -292,12 +296,18 @@ class Tracer:
         raise no_rule(ufunc.__name__ + ("" if method == "__call__" else f".{method}"))
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        recorder = thread.active or required(self)
+        if recorder.notes and recorder.line is None:
+            if kwargs or not 1 <= len(args) <= 2:
+                return recorder.applied(func, args, kwargs)
+            return recorder.called(func, *args)
         rule = RULES.get(func)
         if rule is None:
             raise no_rule(func.__name__, getattr(func, "__module__", "numpy") or "numpy")
-        if kwargs:
-            _refuse(func.__name__, kwargs)
-        return (thread.active or required(self)).ruled(rule, args, kwargs)
+        if not kwargs:
+            return recorder.ruled(rule, args)
+        _refuse(func.__name__, kwargs)
+        return recorder.ruled(rule, args, kwargs)
 
     # --- array methods -------------------------------------------------------------------------------
 

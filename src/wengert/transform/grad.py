@@ -128,24 +128,26 @@ class _Task:
     ) -> None:
         self.f, self.args, self.kwargs, self.has_aux = f, list(args), kwargs, has_aux
         self.single = isinstance(argnums, int)
-        if type(argnums) is int and 0 <= argnums < len(args):  # the usual call, the short way
-            x = args[argnums]
-            if type(x) is float or (type(x) is np.ndarray and x.dtype.kind == "f"):
-                self.argnums, self.leaves, self.structure = [argnums], [x], None
-                return
         self.argnums = [argnums] if isinstance(argnums, int) else list(argnums)
         for n in self.argnums:
             if not -len(args) <= n < len(args):
                 raise TypeError(
                     at_user(f"argnums={n}, but {_name(f)} was called with {len(args)} positional arguments")
                 )
-        chosen = tuple(args[n] for n in self.argnums)
-        if len(chosen) == 1 and type(chosen[0]) in (float, np.ndarray, Tracer):
-            self.leaves, self.structure = [chosen[0]], None
+        self.leaves = [args[n] for n in self.argnums]
+        self.structure: tree.Structure | None = None
+        for x in self.leaves:
+            kind = type(x)
+            if kind is not float and (kind is not np.ndarray or x.dtype.kind != "f"):
+                break
         else:
-            self.leaves, self.structure = tree.flatten(chosen)
+            return  # the usual call: nothing to take apart, nothing to refuse
+        if len(self.leaves) > 1 or type(self.leaves[0]) not in (float, np.ndarray, Tracer):
+            self.leaves, self.structure = tree.flatten(tuple(self.leaves))
         for k, leaf in enumerate(self.leaves):
             self._check(k, leaf)
+            if type(leaf) not in (float, np.ndarray, Tracer):
+                self.leaves[k] = np.asarray(leaf)
 
     def _check(self, k: int, leaf: Any) -> None:
         kind = type(leaf)
@@ -177,22 +179,23 @@ class _Task:
 
     def outermost(self) -> Any:
         """Record, or follow the last recording; find or make the program; replay."""
-        values = [x if type(x) is float else np.array(x) for x in self.leaves]
-        known = habit(self.f, values)
+        known = habit(self.f, self.leaves)
         followed = known.next()
         recorder = known.recorder(_name(self.f)) if followed is None else followed.past.recorder
         with recording(recorder):
-            value, aux = self._call(recorder, recorder.arguments(values))
-            leaves, structure = tree.flatten(aux) if self.has_aux else ([], None)
-            picked = [k for k, leaf in enumerate(leaves) if _is_traced(leaf)]
-            results = [value, *[leaves[k] for k in picked]]
+            value, aux = self._call(recorder, recorder.arguments(self.leaves))
+            results = [value]
+            if self.has_aux:
+                leaves, structure = tree.flatten(aux)
+                picked = [k for k, leaf in enumerate(leaves) if _is_traced(leaf)]
+                results += [leaves[k] for k in picked]
             if followed is not None and type(recorder) is Following and recorder.arrived(results):
-                found = followed.replay(values)
+                found = followed.replay()
             else:
                 found, followed = self._replay(recorder, results)
         if followed is not None:
             known.keep(followed)
-        if structure is None:
+        if not self.has_aux:
             return found[0], self._shaped(found[1:])
         for k, leaf in zip(picked, found[1:], strict=False):
             leaves[k] = leaf
@@ -291,7 +294,7 @@ class _Task:
     def _shaped(self, slopes: list[Any]) -> Any:
         """Gradients in the structure of the arguments."""
         if self.structure is None:
-            return slopes[0] if self.single else (slopes[0],)
+            return slopes[0] if self.single else tuple(slopes)
         found = tree.unflatten(self.structure, slopes)
         return found[0] if self.single else found
 

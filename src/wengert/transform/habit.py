@@ -18,8 +18,8 @@ from wengert.plan.packets import Program
 from wengert.plan.passes import passed
 from wengert.record.again import Noting, Past
 from wengert.record.recorder import Recorder
-from wengert.tape import Captured, Const, Tape
-from wengert.vm.replay import Workspace, run_once
+from wengert.tape import Const, Tape
+from wengert.vm.replay import POOLED, Workspace, run_once
 
 _LONGEST = 1024
 """Calls that are recorded, at most, before one is noted again."""
@@ -32,39 +32,46 @@ class Followed:
     def __init__(self, past: Past, tape: Tape, program: Program, consts: list[Any]) -> None:
         self.past, self.tape, self.program, self.consts = past, tape, program, consts
         self.calls, self.hot = 0, calls_until_hot(tape)
-        self.compiled: Program | None = None
         self.workspace: Workspace | None = None
+        """When compiled: inputs and captured arrays are copied into it as they come."""
 
-    def replay(self, values: Sequence[Any]) -> list[Any]:
-        """The results at these inputs, and the arrays that the recording has just been given."""
-        arrays = self.past.arrays()
+    def replay(self) -> list[Any]:
+        """The results at what the recording has just been given."""
         self.calls += 1
+        if self.workspace is not None and self.past.windows is not None:
+            return self.workspace.results()
         if self.calls == self.hot:
             compile_regions(self._passed, self._better)
-        if self.workspace is None:
-            return run_once(self.program, values, self.consts, arrays)
-        alive = self.workspace.capture(arrays)
-        found = self.workspace.replay(values)
-        del alive
-        return found
+        return run_once(self.program, self.past.recorder.values_given, self.consts, self.past.arrays())
+
+    def rest(self) -> None:
+        """Wait for the next call."""
+        self.past.rest()
+        if self.workspace is not None and self.past.windows is None:
+            self.past.furnish(self.workspace.inputs)
 
     def _passed(self) -> Tape:
-        """The tape with its constants, which are the same at every call, and all that follows from them."""
+        """The tape with its constants, which are the same at every call, and all that follows from them.
+
+        Captured arrays become inputs: each time they are others.
+        """
         tape = self.tape
         consts = [Const(c.slot, value) for c, value in zip(tape.consts, self.consts, strict=True)]
-        captured = [Captured(c.slot, None) for c in tape.captured]
-        own = Tape(
-            tape.instructions, tape.avals, tape.inputs, tape.outputs, consts, captured, tape.lines, tape.subtapes, tape.name
-        )  # fmt: skip
-        done = passed(own).tape
-        self.own = done.consts
+        inputs = [*tape.inputs, *[c.slot for c in tape.captured]]
+        done = passed(
+            Tape(tape.instructions, tape.avals, inputs, tape.outputs, consts, (), tape.lines, tape.subtapes, tape.name)
+        ).tape
+        self.left = [c.value for c in done.consts]
         return done
 
     def _better(self, program: Program) -> None:
-        """Go on with another program for the same tape."""
+        """Go on with another program for the same tape, from the next call on."""
+        if program.nbytes + sum(p.aval.nbytes for p in program.inputs) > POOLED:
+            return
         workspace = Workspace(program)
-        for port, const in zip(program.consts, self.own, strict=True):
-            workspace.bind(port, const.value)
+        workspace.furnish()
+        for window, value in zip(workspace.consts, self.left, strict=True):
+            window[()] = value
         self.workspace = workspace
 
 
@@ -83,7 +90,7 @@ class Habit:
         """A recording to follow."""
         while self.ready:
             found = self.ready.pop()
-            self._doubt()
+            self.wait = self.pause  # until the call is over it may be that it goes another way
             if found.past.alone():
                 return found
         return None
@@ -93,18 +100,14 @@ class Habit:
         self.wait -= 1
         if self.wait >= 0:
             return Recorder(name=name)
-        self._doubt()
+        self.wait = self.pause = min(2 * self.pause, _LONGEST)
         return Noting(name)
 
     def keep(self, followed: Followed) -> None:
         """A call went the same way as the one before, or can be followed."""
-        followed.past.rest()
+        followed.rest()
         self.ready.append(followed)
         self.wait, self.pause = 0, 1
-
-    def _doubt(self) -> None:
-        """Until the call is over it may be that it went another way."""
-        self.wait = self.pause = min(2 * self.pause, _LONGEST)
 
 
 def habit(f: Callable[..., Any], values: Sequence[Any]) -> Habit:

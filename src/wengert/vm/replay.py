@@ -15,10 +15,10 @@ from wengert.errors import IndexingError, NegativePowerError, at_user
 from wengert.ops.guard import MISSED, VALUE
 from wengert.ops.vecmath import NEGATIVE_POWER
 from wengert.plan.packets import RUN, Port, Program
-from wengert.shapes import ALIGN
+from wengert.shapes import ALIGN, Aval
 
 Array = np.ndarray[Any, np.dtype[Any]]
-_POOLED = 1 << 26
+POOLED = 1 << 26
 """Larger workspaces of un-jitted calls are not kept for the next one."""
 
 _MANY = 16
@@ -46,6 +46,11 @@ class GuardMissed(Exception):
 
 def _address(array: Array) -> int:
     return int(array.__array_interface__["data"][0])
+
+
+def _aligned(what: Aval) -> Array:
+    memory = np.empty(what.nbytes + ALIGN, dtype=np.uint8)
+    return np.ndarray(what.shape, what.dtype, memory.data, -_address(memory) % ALIGN)
 
 
 class Workspace:
@@ -135,6 +140,12 @@ class Workspace:
                 alive.append(self.bind(self.program.inputs[k], inputs[k]))
             else:
                 window[()] = inputs[k]
+        found = self.results()
+        del alive
+        return found
+
+    def results(self) -> list[Any]:
+        """Run with what the inputs' windows hold, and return the results."""
         large = {k: np.empty(port.aval.shape, port.aval.dtype) for k, port in self.large_outputs}
         for k, port in self.large_outputs:
             self.point(port, large[k])
@@ -142,6 +153,14 @@ class Workspace:
         if status:
             raise self._fault(status)
         return [large[k] if k in large else take() for k, take in enumerate(self.takers)]
+
+    def furnish(self) -> None:
+        """Give large inputs memory of their own, so that every input has a window to be copied into."""
+        for k in self.large_inputs:
+            port = self.program.inputs[k]
+            self.inputs[k] = _aligned(port.aval)
+            self.point(port, self.inputs[k])
+        self.large_inputs = []
 
     def _fault(self, status: int) -> Exception:
         word = (int(self.addr[0]) - int(self.words[1])) // 8
@@ -191,5 +210,5 @@ def run_once(program: Program, inputs: Sequence[Any], consts: Sequence[Any], cap
         del alive
         return found
     finally:
-        if program.nbytes <= _POOLED:
+        if program.nbytes <= POOLED:
             program.pool.append(workspace)
