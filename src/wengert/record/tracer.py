@@ -272,7 +272,7 @@ class Tracer:
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         recorder = thread.active or required(self)
-        if recorder.notes and method == "__call__" and recorder.line is None:
+        if recorder.notes and method == "__call__":
             if kwargs or len(inputs) > 2:
                 return recorder.applied(ufunc, inputs, kwargs)
             return recorder.called(ufunc, *inputs)
@@ -297,7 +297,7 @@ class Tracer:
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         recorder = thread.active or required(self)
-        if recorder.notes and recorder.line is None:
+        if recorder.notes:
             if kwargs or not 1 <= len(args) <= 2:
                 return recorder.applied(func, args, kwargs)
             return recorder.called(func, *args)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import MethodType
 from typing import Any
 
@@ -16,7 +17,8 @@ from wengert.plan.cache import remembered
 from wengert.plan.lower import lower
 from wengert.plan.packets import Program
 from wengert.plan.slices import push_slices
-from wengert.record.again import Following, Noting
+from wengert.record.following import Following, Past
+from wengert.record.noting import Noting
 from wengert.record.recorder import Recorder
 from wengert.record.session import recording
 from wengert.record.state import thread
@@ -190,7 +192,7 @@ class _Task:
                 picked = [k for k, leaf in enumerate(leaves) if _is_traced(leaf)]
                 results += [leaves[k] for k in picked]
             if followed is not None and type(recorder) is Following and recorder.arrived(results):
-                found = followed.replay()
+                found = followed.replay(recorder.copies)
             else:
                 found, followed = self._replay(recorder, results)
         if followed is not None:
@@ -204,7 +206,7 @@ class _Task:
     def _replay(self, recorder: Recorder, results: list[Any]) -> tuple[list[Any], Followed | None]:
         """What has been recorded, run; and what the next call can follow."""
         slots = [self._value_slot(recorder, results[0]), *map(recorder.slot, results[1:])]
-        past = recorder.past(results) if type(recorder) is Noting else None
+        past = _past(recorder, results)
         consts, arrays = recorder.consts, recorder.captured
         sources = (*[c.slot for c in consts], -1, *[c.slot for c in arrays]) if consts or arrays else ()
         if recorder.infinite:
@@ -219,7 +221,7 @@ class _Task:
             entry = remembered(_programs, key, lambda: _planned(recorder, slots, wrt))
         entry.calls += 1
         if entry.calls == entry.hot:
-            compile_regions(lambda tape=entry.tape: push_slices(tape), entry.better)
+            compile_regions(partial(push_slices, entry.tape), entry.better)
         values = [c.value for c in consts[:ours]] + entry.further
         inputs = [recorder.values[s] for s in wrt]
         try:
@@ -229,7 +231,7 @@ class _Task:
                 raise
             del _programs[key]  # the program was another function's: once more, so that the line named is ours
             return self._replay(recorder, results)
-        return found, past and Followed(past, entry.tape, entry.program, values)
+        return found, None if past is None else Followed(past, entry.tape, entry.program, values)
 
     def nested(self, recorder: Recorder) -> Any:
         """Append to the recording that is going on."""
@@ -297,6 +299,13 @@ class _Task:
             return slopes[0] if self.single else tuple(slopes)
         found = tree.unflatten(self.structure, slopes)
         return found[0] if self.single else found
+
+
+def _past(recorder: Recorder, results: list[Any]) -> Past | None:
+    """What the next call can follow to results like these, if it can."""
+    if not isinstance(recorder, Noting) or not recorder.known:
+        return None
+    return Past(recorder, results) if all(type(x) is Tracer and x.recorder is recorder for x in results) else None
 
 
 class _Planned:

@@ -16,7 +16,9 @@ from wengert.hot import calls_until_hot, compile_regions
 from wengert.plan.cache import remembered
 from wengert.plan.packets import Program
 from wengert.plan.passes import passed
-from wengert.record.again import Noting, Past
+from wengert.record.following import Past
+from wengert.record.held import SMALL
+from wengert.record.noting import Noting
 from wengert.record.recorder import Recorder
 from wengert.tape import Const, Tape
 from wengert.vm.replay import POOLED, Workspace, run_once
@@ -35,14 +37,20 @@ class Followed:
         self.workspace: Workspace | None = None
         """When compiled: inputs and captured arrays are copied into it as they come."""
 
-    def replay(self) -> list[Any]:
-        """The results at what the recording has just been given."""
+    def replay(self, copies: list[Any]) -> list[Any]:
+        """The results at these values of the inputs, and at the arrays that the recording has just been given."""
         self.calls += 1
-        if self.workspace is not None and self.past.windows is not None:
-            return self.workspace.results()
+        past, workspace = self.past, self.workspace
+        if workspace is not None and past.windows is not None:
+            large = workspace.large_inputs
+            n = len(past.inputs)
+            alive = [workspace.bind(workspace.program.inputs[k], past.given[k - n].copy) for k in large]
+            found = workspace.results()
+            del alive
+            return found
         if self.calls == self.hot:
             compile_regions(self._passed, self._better)
-        return run_once(self.program, self.past.recorder.values_given, self.consts, self.past.arrays())
+        return run_once(self.program, copies, self.consts, [given.copy for given in past.given])
 
     def rest(self) -> None:
         """Wait for the next call."""
@@ -66,10 +74,11 @@ class Followed:
 
     def _better(self, program: Program) -> None:
         """Go on with another program for the same tape, from the next call on."""
-        if program.nbytes + sum(p.aval.nbytes for p in program.inputs) > POOLED:
+        if program.nbytes + sum(p.aval.nbytes for p in program.inputs[: len(self.past.inputs)]) > POOLED:
             return
         workspace = Workspace(program)
-        workspace.furnish()
+        n = len(self.past.inputs)
+        workspace.furnish([k for k in workspace.large_inputs if k < n or program.inputs[k].aval.nbytes <= SMALL])
         for window, value in zip(workspace.consts, self.left, strict=True):
             window[()] = value
         self.workspace = workspace
@@ -88,12 +97,14 @@ class Habit:
 
     def next(self) -> Followed | None:
         """A recording to follow."""
-        while self.ready:
-            found = self.ready.pop()
+        while True:
+            try:
+                found = self.ready.pop()
+            except IndexError:
+                return None
             self.wait = self.pause  # until the call is over it may be that it goes another way
             if found.past.alone():
                 return found
-        return None
 
     def recorder(self, name: str) -> Recorder:
         """What writes down a call that cannot follow."""

@@ -154,13 +154,13 @@ class Workspace:
             raise self._fault(status)
         return [large[k] if k in large else take() for k, take in enumerate(self.takers)]
 
-    def furnish(self) -> None:
-        """Give large inputs memory of their own, so that every input has a window to be copied into."""
-        for k in self.large_inputs:
+    def furnish(self, large: Sequence[int]) -> None:
+        """Give some large inputs memory of their own, so that they have a window to be copied into."""
+        for k in large:
             port = self.program.inputs[k]
             self.inputs[k] = _aligned(port.aval)
             self.point(port, self.inputs[k])
-        self.large_inputs = []
+        self.large_inputs = [k for k in self.large_inputs if k not in large]
 
     def _fault(self, status: int) -> Exception:
         word = (int(self.addr[0]) - int(self.words[1])) // 8

@@ -1,0 +1,218 @@
+"""The same calls again: a recording that does what the last one did makes nothing anew. Knows no program.
+
+`Following` goes through the notes of the recording before. A call that agrees with the next note gives the result that
+is noted: a comparison of objects, no instruction. At the first that does not agree, or at anything else that would be
+recorded, it becomes a plain recorder that has got as far as here (see `Following.__getattr__`), so that a wrong guess
+costs time and nothing else.
+
+Tracers are the same objects each time. One that the user has kept would pass for a new one, so a recording is
+followed only if nobody else holds one of them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from operator import is_, length_hint
+from sys import getrefcount
+from typing import Any
+
+import numpy as np
+
+from wengert.errors import here
+from wengert.record.held import SMALL, Held
+from wengert.record.noting import DOORS, Array, Call, Given, Noting, tracers_in
+from wengert.record.recorder import Recorder
+from wengert.record.tracer import Tracer
+from wengert.tape import Captured
+
+_END: Call = (Recorder, None, None, None, None)
+"""Agrees with no call."""
+_NOTHING = Held()
+_ALONE = next(map(getrefcount, [object()]))
+"""What `getrefcount` says, called by `map`, of an object that only one list holds."""
+
+
+class Past:
+    """A recording, and the calls that led to it."""
+
+    def __init__(self, recorder: Noting, results: list[Tracer]) -> None:
+        self.recorder: Recorder = recorder
+        self.calls, self.sizes = [*recorder.calls, _END], recorder.sizes
+        self.inputs, self.results = recorder.traced, results
+        self.given = [recorder.given[c.slot] for c in recorder.captured]
+        self.windows: list[Any] | None = None
+        """Where the inputs are to be copied to."""
+        own = Recorder().__dict__.keys() - {"values", "captured", "_capture_slots", "held"}  # no array is kept
+        self.state: dict[str, Any] = {
+            k: v.copy() if isinstance(v, list | dict | set) else v for k, v in vars(recorder).items() if k in own
+        }
+        everywhere = [*tracers_in([self.calls, self.inputs, results])]
+        self.tracers = [*{id(t): t for t in everywhere}.values()]
+        times = Counter(map(id, everywhere))
+        self.held = [_ALONE + times[id(t)] for t in self.tracers]
+
+    def alone(self) -> bool:
+        """Whether nobody else holds one of the tracers."""
+        return list(map(getrefcount, self.tracers)) == self.held
+
+    def rest(self) -> None:
+        """Let the recorder wait for the next time, and let go of everything that belonged to this one."""
+        for given in self.given:
+            given.array = given.copy = None
+        waiting: Any = self.recorder
+        if type(waiting) is Following and waiting.held is _NOTHING and self.windows is not None:
+            return  # the usual case: there is nothing more
+        waiting.__class__ = Following
+        waiting.__dict__ = {"past": self, "held": _NOTHING}
+
+    def furnish(self, windows: list[Any]) -> None:
+        """Let inputs and captured arrays be copied to these places; large arrays have none."""
+        n = len(self.inputs)
+        self.windows = windows[:n]
+        for given, window in zip(self.given, windows[n:], strict=True):
+            given.window = window
+
+    def until(self, n: int) -> dict[str, Any]:
+        """The state of the recorder when it had got through n calls, without what differs each time."""
+        size, state = self.sizes[n], self.state.copy()
+        cut = {
+            "instructions": size.instructions,
+            "lines": size.instructions,
+            "avals": size.avals,
+            "consts": size.consts,
+        }
+        state |= {name: state[name][:length] for name, length in cut.items()}
+        for name in ("_items", "_const_slots"):
+            state[name] = {k: slot for k, slot in state[name].items() if slot < size.avals}
+        state["finite"] = {slot for slot in state["finite"] if slot < size.avals}
+        state["infinite"] = [slot for slot in state["infinite"] if slot < size.avals]
+        given = self.given[: size.captured]
+        state["captured"] = [Captured(g.slot, g.array) for g in given]
+        state["_capture_slots"] = {id(g.array): g.slot for g in given}
+        return state
+
+
+class Following(Recorder):
+    """A recording that is gone through once more. It has no instructions: whoever asks for them ends this."""
+
+    notes = True
+    past: Past
+    ahead: Iterator[Call]
+    taken: set[int]
+    """Arrays that stand for others already."""
+    copies: list[Any]
+    """Of the arguments."""
+    parent, guarded, derivatives, line, flow, refused = None, False, 0, None, None, None
+
+    def arguments(self, values: list[Any]) -> list[Tracer]:
+        """Start again, at other values of the inputs; their tracers."""
+        past = self.past
+        self.ahead, self.taken = iter(past.calls), set()
+        if past.windows is None:
+            self.copies = [x if type(x) is float else x.copy() for x in values]
+        else:
+            self.copies = past.windows
+            for window, x in zip(past.windows, values, strict=True):
+                window[()] = x
+        return past.inputs
+
+    def arrived(self, results: list[Any]) -> bool:
+        """Whether all calls were the same, and have led to the same results."""
+        noted = self.past.results
+        return length_hint(self.ahead) == 1 and len(results) == len(noted) and all(map(is_, results, noted))
+
+    # --- going on as a plain recorder ------------------------------------------------------------------
+
+    def __getattr__(self, name: str) -> Any:
+        """For what is not there while following, above all `instructions` and `avals`: from here on it is recorded."""
+        if name.startswith("__") or "ahead" not in self.__dict__:
+            raise AttributeError(name)
+        self._leave(0)
+        return getattr(self, name)
+
+    def _leave(self, back: int) -> None:
+        """Become a recorder that has recorded the calls so far, without the last one or with it."""
+        past = self.past
+        n = len(past.calls) - length_hint(self.ahead) - back
+        for given in past.given[: past.sizes[n].captured]:
+            self._hold(given.array, given.copy)
+        state = past.until(n)
+        copies = [x if type(x) is float else x.copy() for x in self.copies]
+        state["values"] = {**dict(zip(state["inputs"], copies, strict=True)), **dict(state["consts"])}
+        state["held"] = Held() if self.held is _NOTHING else self.held
+        state |= {name: getattr(self, name) for name in ("derivatives", "line", "refused")}
+        changed: Any = self
+        changed.__class__ = Recorder
+        changed.__dict__ = state
+
+    def _hold(self, array: Array, before: Array | None = None) -> None:
+        if self.held is _NOTHING:
+            self.held = Held()
+        self.held.hold(array, before)
+
+    # --- comparing -------------------------------------------------------------------------------------
+
+    def same(self, was: Any, now: Any) -> bool:
+        """Whether an operand is what it was the last time."""
+        if was is now:
+            return True
+        kind = type(was)
+        if kind is Given:
+            return self._stands_for(was, now)
+        if kind is not type(now) or kind is Tracer:
+            return False
+        if kind is slice:
+            was, now = (was.start, was.stop, was.step), (now.start, now.stop, now.step)
+        elif kind is dict:
+            if was.keys() != now.keys():
+                return False
+            was, now = was.values(), [now[k] for k in was]
+        elif kind is not tuple and kind is not list:
+            return bool(was == now) and (bool(was) or str(was) == str(now))  # -0.0 is not 0.0
+        if len(was) != len(now):
+            return False
+        for a, b in zip(was, now, strict=True):  # noqa: SIM110 - all() costs as much as the comparison
+            if a is not b and not self.same(a, b):
+                return False
+        return True
+
+    def _stands_for(self, given: Given, array: Any) -> bool:
+        """Let this array stand where another one stood, if it is of the same kind and not known as another one."""
+        copy = given.copy
+        if copy is not None or type(array) is not np.ndarray:
+            return given.array is array and (copy is array or copy.tobytes() == array.tobytes())
+        what = given.aval
+        if array.dtype is not what.dtype or array.shape != what.shape or id(array) in self.taken:
+            return False
+        self.taken.add(id(array))
+        given.array = array
+        if given.window is not None:
+            given.window[...] = array
+            given.copy = given.window
+        elif array.nbytes <= SMALL:
+            given.copy = array.copy()
+        else:
+            given.copy = array
+            self._hold(array)
+        return True
+
+
+def _following(door: Callable[..., Any], usual: Any) -> Callable[..., Any]:
+    def call(self: Following, what: Any, x: Any, y: Any = usual) -> Any:
+        known, x_was, y_was, result, where = next(self.ahead)
+        if (
+            known is what
+            and (x_was is x or self.same(x_was, x))
+            and (y_was is y or self.same(y_was, y))
+            and (where is None or where == here())
+        ):
+            return result
+        self._leave(1)
+        return door(self, what, x, y)
+
+    return call
+
+
+for _name, _usual in DOORS.items():
+    setattr(Following, _name, _following(getattr(Recorder, _name), _usual))
