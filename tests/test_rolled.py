@@ -174,11 +174,11 @@ def test_special_values_go_through():
 
 def test_a_loop_is_a_few_instructions():
     x = np.linspace(-1, 1, 500)
-    tape, rolled = same_bits(wengert.value_and_grad(rosen), x)
-    assert len(tape) > 7000
+    tape, _ = same_bits(wengert.value_and_grad(rosen), x)
+    assert len(tape) > 4000  # the forward pass as it was recorded; the adjoint is of what it was rolled up to
     few = passed(tape).tape
     assert len([op for op, _, _, _ in few.instructions if op.name not in ("index", "reshape", "broadcast")]) < 40
-    assert names(rolled).count("chain") == 1
+    assert names(few).count("chain") == 1
 
 
 def test_what_depends_on_the_last_turn_stays_as_it_is():

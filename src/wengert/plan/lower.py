@@ -15,12 +15,12 @@ import numpy as np
 
 from wengert import _jit
 from wengert.ops.elementwise import ACC, CAST, Elementwise
-from wengert.ops.guard import GUARD
 from wengert.ops.join import CONCATENATE
 from wengert.ops.reduce import SUM
 from wengert.ops.spec import Op
 from wengert.plan.fused import emit_region
 from wengert.plan.layout import Layout
+from wengert.plan.live import live
 from wengert.plan.packets import RUN, Program
 from wengert.plan.regions import fusible, regions
 from wengert.plan.slices import push_slices
@@ -44,9 +44,9 @@ class Scope(Slots):
     def __init__(self, layout: Layout, tape: Tape) -> None:
         super().__init__(layout)
         self.tape = tape
-        live = _live(tape)
+        needed = live(tape)
         # On a long tape of single numbers, regions cost more to find than the first replays gain by them.
-        self.order, self.regions = regions(tape, live, singles=layout.compile or len(live) < _SHORT)
+        self.order, self.regions = regions(tape, needed, singles=layout.compile or len(needed) < _SHORT)
         self.uses = _last_uses(tape, self.order)
         first = layout.extend(tape.avals, self.uses)
         self.number = list(range(first, first + len(tape.avals)))
@@ -268,20 +268,6 @@ def _address(op: Elementwise, ins: tuple[Aval, ...], out: Aval) -> int:
     """The kernel where all operands have the result's size; 0 where the op needs more than that."""
     plain = out.size and not op.in_place and all(a.size == out.size for a in ins)
     return _jit.address(*op.kernel(ins, out)) if plain else 0
-
-
-def _live(tape: Tape) -> list[int]:
-    """Positions of the instructions that an output or a guard depends on."""
-    needed = set(tape.outputs)
-    kept: list[int] = []
-    instructions: tuple[Instruction, ...] = tape.instructions
-    for at in range(len(instructions) - 1, -1, -1):
-        op, outs, ins, _ = instructions[at]
-        if op is GUARD or not needed.isdisjoint(outs):
-            needed.update(ins)
-            kept.append(at)
-    kept.reverse()
-    return kept
 
 
 def _last_uses(tape: Tape, kept: Sequence[int]) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from wengert.plan.live import pruned
 from wengert.plan.recompute import recompute
 from wengert.plan.rolled import roll
 from wengert.plan.simplify import simplify
@@ -27,6 +28,7 @@ class Passed(NamedTuple):
 
 def passed(tape: Tape) -> Passed:
     """The tape as it is worth planning: what it computes is the same."""
+    tape = pruned(tape)
     rolled = roll(tape)
     fewer = max(len(tape) - len(rolled), 0)
     if len(rolled) >= _SHORT:

@@ -45,6 +45,10 @@ class _Group:
     first: int
     """Where the first member stands."""
     what: Aval
+    code: int
+    """Its number as an origin."""
+    at: list[int] = field(default_factory=list)
+    """Where the members stand."""
     slots: list[int] = field(default_factory=list)
     lanes: list[Lanes] = field(default_factory=list)
     """Per operand."""
@@ -52,14 +56,12 @@ class _Group:
     """The slot that holds all members, if they are computed together."""
     one: bool = False
     """Whether all members are the same number."""
-    code: int = 0
-    """Its number as an origin."""
     turned: bool = False
     """Whether the members' order has been turned round."""
 
     def place(self, k: int) -> int:
         """Where the member is that was the k-th to be found."""
-        return len(self.slots) - 1 - k if self.turned else k
+        return len(self.at) - 1 - k if self.turned else k
 
 
 def roll(tape: Tape) -> Tape:
@@ -77,10 +79,7 @@ def roll(tape: Tape) -> Tape:
 class _Walk:
     def __init__(self, tape: Tape) -> None:
         self.old, self.avals, self.consts = tape, list(tape.avals), list(tape.consts)
-        self.groups: dict[tuple[Any, ...], _Group] = {}
-        self.group_at: dict[int, _Group] = {}
-        """By the place of the first member."""
-        self.member: dict[int, _Group] = {}
+        self.groups: list[_Group] = []
         self.code = list(range(len(tape.avals)))
         """Per slot a number for its origin: its own, the complement of an array's, a group's."""
         self.places = [0] * len(tape.avals)
@@ -102,27 +101,40 @@ class _Walk:
 
     def find(self) -> bool:
         """Find all groups; False as soon as it is clear that there are too few."""
-        avals, counted = self.avals, 0
-        fits: dict[tuple[Any, Aval], bool] = {}
+        avals, code, places, first = self.avals, self.code, self.places, len(self.old.avals)
+        kinds: dict[tuple[Any, Aval, Any], int] = {}
+        known: dict[tuple[int, ...], _Group] = {}
+        counted = 0
         for at, (op, outs, ins, params) in enumerate(self.old.instructions):
             if at == _SAMPLE and counted and self._grouped() * 3 < counted:
                 return False
             if len(outs) != 1:
                 continue
-            what = avals[outs[0]]
+            (out,) = outs
+            what = avals[out]
             if op is INDEX:
-                self._index(outs[0], ins[0], params)
-            elif not what.ndim:
-                fusing = fits.get((op, what))
-                if fusing is None:
-                    fusing = fits[op, what] = fusible(op, what)
-                if fusing:
-                    counted += 1
-                    self._join(at, op, what, outs[0], ins, params)
+                self._index(out, ins[0], params)
+                continue
+            if what.ndim:
+                continue
+            kind = kinds.get((op, what, params))
+            if kind is None:
+                kind = kinds[op, what, params] = len(kinds) if fusible(op, what) else -1
+            if kind < 0:
+                continue
+            counted += 1
+            key = (kind, *[code[s] for s in ins])
+            found = known.get(key)
+            if found is None:
+                origins = tuple([self._origin(s) for s in ins])
+                found = known[key] = _Group((op, params, origins), at, what, first + len(self.groups))
+                self.groups.append(found)
+            code[out], places[out] = found.code, len(found.at)
+            found.at.append(at)
         return True
 
     def _grouped(self) -> int:
-        return sum(len(g.slots) for g in self.groups.values() if len(g.slots) >= _FEWEST)
+        return sum(len(g.at) for g in self.groups if len(g.at) >= _FEWEST)
 
     def _index(self, out: int, source: int, params: tuple[int, ...]) -> None:
         base, start, strides = self.view.get(source) or (source, 0, _steps(self.avals[source].shape))
@@ -133,32 +145,25 @@ class _Walk:
             self.element[out] = (base, start + offset)
             self.code[out], self.places[out] = ~base, start + offset
 
-    def _join(self, at: int, op: Any, what: Aval, out: int, ins: Sequence[int], params: tuple[int, ...]) -> None:
-        code, places = self.code, self.places
-        key = (op, what, params, *[code[s] for s in ins])
-        found = self.groups.get(key)
-        if found is None:
-            origins = tuple([self._origin(s) for s in ins])
-            found = self.groups[key] = _Group((op, params, origins), at, what, [], [[] for _ in ins])
-            found.code = len(self.old.avals) + len(self.groups)
-            self.group_at[at] = found
-        self.member[out] = found
-        code[out], places[out] = found.code, len(found.slots)
-        found.slots.append(out)
-        for lanes, s in zip(found.lanes, ins, strict=False):  # strict=True would cost as much as an operand
-            lanes.append(places[s])
+    def _group_of(self, s: int) -> _Group | None:
+        k = self.code[s] - len(self.old.avals)
+        return self.groups[k] if k >= 0 else None
 
     def _origin(self, s: int) -> Any:
-        return self.member.get(s) or self.element.get(s, s)
+        return self._group_of(s) or self.element.get(s, s)
 
     # --- which of them become arrays -----------------------------------------------------------------
 
     def choose(self) -> bool:
         """Give every group that can be an array its slot; whether there is one."""
         some = False
-        for group in self.groups.values():
-            if len(group.slots) < _FEWEST:
+        instructions, places = self.old.instructions, self.places
+        for group in self.groups:
+            group.slots = [instructions[at][1][0] for at in group.at]
+            if len(group.at) < _FEWEST:
                 continue
+            operands = zip(*[instructions[at][2] for at in group.at], strict=True)
+            group.lanes = [[places[s] for s in slots] for slots in operands]
             fits, falling, varies = True, False, False
             for k, (origin, lanes) in enumerate(zip(group.key[2], group.lanes, strict=True)):
                 if isinstance(origin, _Group):
@@ -189,18 +194,21 @@ class _Walk:
     # --- the new tape --------------------------------------------------------------------------------
 
     def rewritten(self) -> Tape:
-        old, same = self.old, self.same
+        old, same, avals = self.old, self.same, self.avals
         uses = Counter([same.get(s, s) for _, _, ins, _ in old.instructions for s in ins])
         uses.update([same.get(s, s) for s in old.outputs])
+        arrays = {group.first: group for group in self.groups if group.array >= 0}
+        gone = {
+            at for group in self.groups for at in (group.at if group.array >= 0 else group.at[1:] if group.one else ())
+        }
         for at, (op, outs, ins, params) in enumerate(old.instructions):
-            line = old.lines[at]
-            group = self.group_at.get(at)
-            if group is not None and group.array >= 0:
-                self._array(group, line)
-            if len(outs) == 1 and (outs[0] in same or self._array_of(outs[0]) is not None):
+            if at in arrays:
+                self._array(arrays[at], old.lines[at])
+            if at in gone:
                 continue
+            line = old.lines[at]
             ins = tuple([same.get(s, s) for s in ins])
-            if op is CONCATENATE and not any([self.avals[s].ndim for s in ins]):  # noqa: C419
+            if op is CONCATENATE and not any([avals[s].ndim for s in ins]):  # noqa: C419
                 self._joined(outs[0], ins, line)
                 continue
             for s in ins:
@@ -215,7 +223,7 @@ class _Walk:
 
     def _array_of(self, s: int) -> _Group | None:
         """The group of a number that is computed with others."""
-        found = self.member.get(s)
+        found = self._group_of(s)
         return found if found is not None and found.array >= 0 else None
 
     def _emit(self, instruction: Instruction, line: Any) -> None:

@@ -14,6 +14,7 @@ from wengert.errors import DTypeError, IndexingError, IntegerGradientError, NotS
 from wengert.hot import calls_until_hot, compile_regions
 from wengert.ops.views import FRESH
 from wengert.plan.cache import remembered
+from wengert.plan.live import pruned
 from wengert.plan.lower import lower
 from wengert.plan.packets import Program
 from wengert.plan.slices import push_slices
@@ -26,6 +27,7 @@ from wengert.record.tracer import Tracer
 from wengert.tape import Tape
 from wengert.transform.adjoint import filled, pull_back, zeros
 from wengert.transform.habit import Followed, habit
+from wengert.transform.shorter import shorter
 from wengert.vm.replay import run_once
 
 Function = Callable[..., Any]
@@ -243,9 +245,8 @@ class _Task:
         start = len(recorder.instructions)
         value, aux = self._call(recorder, fresh)
         slot = self._value_slot(recorder, value)
-        stop = len(recorder.instructions)
-        slopes = _gradient(recorder, start, stop, slot, [t.slot for t in fresh])
-        result: Any = recorder.tracer(slot)
+        results, slopes = _gradient(recorder, start, [slot], [t.slot for t in fresh])
+        result: Any = recorder.tracer(results[0])
         if self.has_aux:
             result = (result, aux)
         return result, self._shaped([recorder.tracer(s) for s in slopes])
@@ -326,14 +327,21 @@ def _planned(recorder: Recorder, slots: list[int], wrt: list[int]) -> _Planned:
     """The program for what has been recorded: its results, and the gradient of the first."""
     ours = len(recorder.consts)
     recorder.forget_constants()  # the program is for other constants as well: 1.0 here may be 2.0 there
-    slopes = _gradient(recorder, 0, len(recorder.instructions), slots[0], wrt)
-    return _Planned(recorder.tape([*slots, *slopes]), [c.value for c in recorder.consts[ours:]])
+    results, slopes = _gradient(recorder, 0, slots, wrt)
+    return _Planned(pruned(recorder.tape([*results, *slopes])), [c.value for c in recorder.consts[ours:]])
 
 
-def _gradient(recorder: Recorder, start: int, stop: int, value: int, wrt: list[int]) -> list[int]:
-    bars = {value: filled(recorder, 1.0, recorder.avals[value])}
+def _gradient(recorder: Recorder, start: int, results: list[int], wrt: list[int]) -> tuple[list[int], list[int]]:
+    """The results of what has been recorded since `start`, and the gradient of the first."""
+    stop = len(recorder.instructions)
+    results = shorter(recorder, start, stop, results)
+    if len(recorder.instructions) > stop:
+        start, stop = stop, len(recorder.instructions)
+    bars = {results[0]: filled(recorder, 1.0, recorder.avals[results[0]])}
     found = pull_back(recorder, start, stop, bars, wrt)
-    return [zeros(recorder, recorder.avals[s]) if bar is None else bar for s, bar in zip(wrt, found, strict=True)]
+    return results, [
+        zeros(recorder, recorder.avals[s]) if bar is None else bar for s, bar in zip(wrt, found, strict=True)
+    ]
 
 
 def _is_traced(x: Any) -> bool:
