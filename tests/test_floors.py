@@ -48,6 +48,7 @@ FLOORS = (
         "loops.hoist",
     ),
     ("loops.scan",),
+    ("loops.turns",),
     ("loops",),
     ("draw",),
     ("signature", "branches", "captures"),

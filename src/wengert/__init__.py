@@ -7,6 +7,7 @@ from wengert.errors import RecordingWarning
 from wengert.explained import explain
 from wengert.flow import gradient_flow
 from wengert.function import jit
+from wengert.loops import turns as _turns  # noqa: F401  (teaches derivatives to roll up loops)
 from wengert.loops.memory import Binomial
 from wengert.loops.scan import scan
 from wengert.recorded import load, record

@@ -28,7 +28,7 @@ DOORS: dict[str, Any] = {
     "pair": None, "single": True, "bind": (), "direct": None, "called": Missing, "applied": None,
 }  # fmt: skip
 """The methods of a recorder by which calls come in, and their last argument where it may be left out."""
-_MOST = 20_000
+_MOST = 100_000
 """Calls from which a recording is not kept."""
 _PLAIN = (int, float, bool, str, type(None), type(Ellipsis), type, np.dtype, np.generic)
 """Operands that are compared by value."""

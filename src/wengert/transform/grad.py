@@ -333,10 +333,8 @@ def _planned(recorder: Recorder, slots: list[int], wrt: list[int]) -> _Planned:
 
 def _gradient(recorder: Recorder, start: int, results: list[int], wrt: list[int]) -> tuple[list[int], list[int]]:
     """The results of what has been recorded since `start`, and the gradient of the first."""
+    start, results = shorter(recorder, start, results)
     stop = len(recorder.instructions)
-    results = shorter(recorder, start, stop, results)
-    if len(recorder.instructions) > stop:
-        start, stop = stop, len(recorder.instructions)
     bars = {results[0]: filled(recorder, 1.0, recorder.avals[results[0]])}
     found = pull_back(recorder, start, stop, bars, wrt)
     return results, [
