@@ -12,6 +12,7 @@ What is done next with these notes is in `following`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -77,8 +78,9 @@ class Noting(Recorder):
         self.given: dict[int, Given] = {}
         """By slot."""
         self.complete = True
-        self._operands: set[int] = set()
-        """Arrays that a call has captured, or captured again: those that it only looked at are not among them."""
+        self._operands: Counter[int] = Counter()
+        """How often a call has taken an array as an operand: another one may be there next time. One that a call looks
+        into, too, (a list of arrays becomes a constant) is not another one's equal, so every occurrence must count."""
 
     def arguments(self, values: list[Any]) -> list[Tracer]:
         self.traced = super().arguments(values)
@@ -86,7 +88,7 @@ class Noting(Recorder):
         return self.traced
 
     def capture(self, array: Array) -> int:
-        self._operands.add(id(array))
+        self._operands[id(array)] += 1
         return super().capture(array)
 
     def refuse_views(self, tracer: Tracer) -> None:
@@ -118,6 +120,8 @@ class Noting(Recorder):
     def _note(self, before: Sizes, what: Any, x: Any, y: Any, result: Any) -> None:
         try:
             call = (what, self._kept(x), self._kept(y), self._kept(result))
+            if any(self._operands.values()):
+                raise _Unknown
         except _Unknown:
             self.complete = False
             return
@@ -137,8 +141,9 @@ class Noting(Recorder):
             if x.recorder is not self:
                 raise _Unknown
         elif kind is np.ndarray:
-            if id(x) not in self._operands or not x.ndim:
+            if not self._operands[id(x)] or not x.ndim:
                 raise _Unknown
+            self._operands[id(x)] -= 1
             slot = self._capture_slots[id(x)]
             return self.given.setdefault(slot, Given(slot, self.avals[slot]))
         elif kind is tuple or kind is list:

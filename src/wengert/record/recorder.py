@@ -382,7 +382,8 @@ class Recorder:
             slot = self.new(aval(supported(array.dtype), array.shape))
             self.captured.append(Captured(slot, array))
             self._capture_slots[id(array)] = slot
-            self.held.hold(array)
+            self.held.freeze(array)
+            self.held.compare(array, array)
         return slot
 
     def check(self, tracer: Tracer) -> None:

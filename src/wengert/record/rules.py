@@ -58,7 +58,17 @@ def _promoted(values: Sequence[Any], dtype: Any = None) -> list[Tracer]:
 @rule("astype")
 def _astype(x: Tracer, dtype: Any) -> Any:
     wanted = supported(np.dtype(dtype))
-    return _cast(_strong(x), wanted)
+    return _own(x) if x.aval.dtype is wanted else _cast(x, wanted)
+
+
+@rule("copy")
+def _twin(x: Tracer, _: Any) -> Tracer:
+    """The same value, which stays when the array is updated in place."""
+    return Tracer(x.recorder, x.slot, x.aval, x.kind)
+
+
+def _own(x: Tracer) -> Tracer:
+    return Tracer(x.recorder, x.slot, x.aval)
 
 
 def _strong(x: Tracer) -> Tracer:
@@ -315,7 +325,7 @@ def _clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, min:
     a = traced(a)
     low, high = a_min if min is None else min, a_max if max is None else max
     if low is None and high is None:
-        return a
+        return _own(a)
     if not a.aval.is_float and (low is None or high is None):
         return np.maximum(a, low) if high is None else np.minimum(a, high)
     return bind(BY_NAME["clip"], (a, -math.inf if low is None else low, math.inf if high is None else high))
@@ -403,7 +413,7 @@ def _full_like(
 
 @rule(np.copy)
 def _copy(a: Any, order: str = "K", subok: bool = False) -> Any:
-    return traced(a)
+    return _own(traced(a))
 
 
 @rule(np.shape)

@@ -164,7 +164,7 @@ class Tracer:
     __hash__ = None  # type: ignore[assignment]
 
     def __pos__(self) -> Any:
-        return self
+        return self.copy()
 
     def __invert__(self) -> Any:
         return required(self).single(_row("logical_not" if self.dtype.kind == "b" else "invert"), self)
@@ -324,7 +324,12 @@ class Tracer:
         return np.sum(self, axis=axis, dtype=dtype, keepdims=keepdims)  # type: ignore[call-overload]
 
     def copy(self) -> Any:
-        return self
+        return required(self).direct(RULES["copy"], self, None)
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self.copy()
 
     def item(self) -> Any:
         raise TracerConversionError(at_user(_FLOAT.format(self.aval)))

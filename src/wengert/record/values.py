@@ -9,11 +9,12 @@ import numpy as np
 from wengert.errors import TracerConversionError, at_user, here
 from wengert.ops.guard import GUARD
 from wengert.plan.cache import program_of
+from wengert.plan.lower import lower
 from wengert.record.recorder import Recorder
 from wengert.record.tracer import RULES, Tracer
 from wengert.shapes import Aval
 from wengert.tape import Const, Instruction, Tape
-from wengert.vm.replay import run_once
+from wengert.vm.replay import STOPPED, run_once
 
 
 def value(recorder: Recorder, tracer: Tracer, what: str, guard: bool = True) -> Any:
@@ -40,7 +41,11 @@ def evaluate(recorder: Recorder) -> None:
         values.setdefault(slot, array)
     pending = [*recorder.grown, *range(recorder.evaluated, len(instructions))]
     tape, sources, written = _segment(recorder, [at for at in pending if instructions[at][0] is not GUARD])
-    found = run_once(program_of(tape), [values[s] for s in sources], (), ())
+    inputs = [values[s] for s in sources]
+    try:
+        found = run_once(program_of(tape), inputs, (), ())
+    except STOPPED:  # the program may be another function's: once more, so that the line named is ours
+        found = run_once(lower(tape), inputs, (), ())
     values.update(zip(written, found, strict=True))
     recorder.grown.clear()
     recorder.evaluated = len(instructions)

@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 
 from wengert import tree
-from wengert.errors import DTypeError, IndexingError, IntegerGradientError, NotScalarError, ObjectArrayError, at_user
+from wengert.errors import (
+    DTypeError,
+    IntegerGradientError,
+    LeakedTracerError,
+    NotScalarError,
+    ObjectArrayError,
+    at_user,
+)
 from wengert.hot import calls_until_hot, compile_regions
 from wengert.ops.views import FRESH
 from wengert.plan.cache import remembered
@@ -22,13 +29,13 @@ from wengert.record.following import Following, Past
 from wengert.record.noting import Noting
 from wengert.record.recorder import Recorder
 from wengert.record.session import recording
-from wengert.record.state import thread
+from wengert.record.state import LEAKED, thread
 from wengert.record.tracer import Tracer
 from wengert.tape import Tape
 from wengert.transform.adjoint import filled, pull_back, zeros
 from wengert.transform.habit import Followed, habit
 from wengert.transform.shorter import shorter
-from wengert.vm.replay import run_once
+from wengert.vm.replay import STOPPED, run_once
 
 Function = Callable[..., Any]
 _programs: dict[Any, _Planned] = {}
@@ -155,6 +162,8 @@ class _Task:
 
     def _check(self, k: int, leaf: Any) -> None:
         kind = type(leaf)
+        if kind is Tracer and thread.active is None:
+            raise LeakedTracerError(at_user(LEAKED.format(leaf.aval)))
         if kind is float or (kind in (np.ndarray, Tracer) and leaf.dtype.kind == "f"):
             return
         found = np.asarray(leaf) if kind is not Tracer else leaf
@@ -186,17 +195,25 @@ class _Task:
         known = habit(self.f, self.leaves)
         followed = known.next()
         recorder = known.recorder(_name(self.f)) if followed is None else followed.past.recorder
-        with recording(recorder):
-            value, aux = self._call(recorder, recorder.arguments(self.leaves))
-            results = [value]
-            if self.has_aux:
-                leaves, structure = tree.flatten(aux)
-                picked = [k for k, leaf in enumerate(leaves) if _is_traced(leaf)]
-                results += [leaves[k] for k in picked]
-            if followed is not None and type(recorder) is Following and recorder.arrived(results):
-                found = followed.replay(recorder.copies)
-            else:
-                found, followed = self._replay(recorder, results)
+        try:
+            with recording(recorder):
+                value, aux = self._call(recorder, recorder.arguments(self.leaves))
+                results = [value]
+                if self.has_aux:
+                    leaves, structure = tree.flatten(aux)
+                    picked = [k for k, leaf in enumerate(leaves) if _is_traced(leaf)]
+                    results += [leaves[k] for k in picked]
+                if followed is not None and type(recorder) is Following and recorder.arrived(results):
+                    try:
+                        found = followed.replay(recorder.copies)
+                    except STOPPED:  # the lines of the program may be another function's
+                        found, followed = self._replay(recorder, results)
+                else:
+                    found, followed = self._replay(recorder, results)
+        finally:
+            if thread.active is not None:  # an interrupt can come at any time, also while a recording ends
+                thread.active = None
+                recorder.held.release()
         if followed is not None:
             known.keep(followed)
         if not self.has_aux:
@@ -228,10 +245,10 @@ class _Task:
         inputs = [recorder.values[s] for s in wrt]
         try:
             found = run_once(entry.program, inputs, values, [c.array for c in arrays])
-        except IndexingError:
+        except STOPPED:
             if len(consts) > ours or not entry.further:
                 raise
-            del _programs[key]  # the program was another function's: once more, so that the line named is ours
+            _programs.pop(key, None)  # the program was another function's: once more, so that the line named is ours
             return self._replay(recorder, results)
         return found, None if past is None else Followed(past, entry.tape, entry.program, values)
 

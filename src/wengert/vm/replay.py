@@ -37,6 +37,10 @@ def _enter() -> Any:
     return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(_jit.address(_ENTER, "enter"))
 
 
+STOPPED = (IndexingError, NegativePowerError)
+"""What a replay raises at a value that a kernel refuses; it names the line that the tape has."""
+
+
 class GuardMissed(Exception):
     """The replay reached a value that differs from the recorded one.
 
