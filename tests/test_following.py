@@ -128,6 +128,61 @@ def test_numbers_that_change(values):
             np.testing.assert_array_equal(slope, fresh[1])
 
 
+@pytest.fixture
+def compiled_soon(monkeypatch):
+    """Programs are compiled at the fourth call that follows, at once."""
+    monkeypatch.setattr(hot, "_FEWEST", 4)
+    monkeypatch.setattr(hot, "_SPENT", 0.0)
+    monkeypatch.setattr(hot._worker, "add", lambda tape, done: done(wengert.plan.lower.lower(tape(), compile=True)))
+
+
+def test_numbers_that_change_are_followed(left, compiled_soon):
+    def f(x, rate, n):
+        return np.sum(np.exp(x * rate) + rate / (x * x + 1.0)) * 2.0 + np.mean(x * n)
+
+    for k in range(40):
+        rate = 0.5 if k < 8 else 0.5 + 0.01 * k
+        agrees(f, (X, rate, 6.0 if k < 20 else 6.0 + k))
+    assert len(left) <= 2  # the mean's number of elements was the same number by chance
+
+
+def test_numbers_that_were_equal_by_chance(left, compiled_soon):
+    def f(x, a, b):
+        return np.sum(np.sin(x * a) + np.cos(x) * b)
+
+    for k in range(30):
+        agrees(f, (X, 2.0, 2.0 if k < 9 else 3.0 + k % 5))
+    assert len(left) == 1
+
+
+def test_numbers_that_change_before_the_call_goes_another_way(left, compiled_soon):
+    def f(x, a, way):
+        y = x * a
+        return np.sum(np.sin(y) if way else np.cos(y) * a + 2.0)
+
+    for k in range(60):
+        agrees(f, (X, 1.0 + 0.1 * (k % 3), k % 15 != 14))
+    assert left
+
+
+@pytest.mark.parametrize("numbers", [[1e300, 2e300, 1e-300], [np.float32(0.1), np.float32(0.2)], [3, 4, 5, -6],
+                                     [np.float64(0.1), np.float64(-0.0), np.float64(0.0)]])  # fmt: skip
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_numbers_of_any_kind(numbers, dtype, compiled_soon):
+    x = np.array([-1.0, 0.0, 2.0], dtype)
+    with np.errstate(all="ignore"):
+        for k in range(24):
+            n = numbers[0] if k < 8 else numbers[k % len(numbers)]
+            both = wengert.value_and_grad(lambda x, n=n: np.sum(np.arctan(x * n)))
+            value, slope = both(x)
+            want = np.sum(np.arctan(x * n))
+            assert value.dtype == want.dtype
+            np.testing.assert_allclose(value, want, rtol=1e-5)
+            habit._habits, kept = {}, habit._habits
+            np.testing.assert_allclose(slope, both(x)[1], rtol=1e-5)
+            habit._habits = kept
+
+
 def test_exponents_axes_and_indices_that_change():
     def f(x, p, axis, k):
         return np.sum(np.sum(x**p, axis=axis) ** 2) + x[k] @ x[:, k] + np.sum(x[k:])

@@ -21,14 +21,14 @@ import numpy as np
 
 from wengert.errors import WengertError, Where, here
 from wengert.record.held import SMALL, Held
-from wengert.record.noting import DOORS, Call, Given, Noting, tracers_in
-from wengert.record.recorder import Recorder
+from wengert.record.noting import DOORS, Again, Call, Given, Noting, Number, equal, tracers_in
+from wengert.record.recorder import FINITE, Recorder
 from wengert.record.tracer import Tracer
-from wengert.tape import Captured
+from wengert.tape import Captured, Const
 
 _END: Call = (Recorder, None, None, None, None)
 """Agrees with no call."""
-_OWN = ("past", "ahead", "taken", "copies")
+_OWN = ("past", "ahead", "taken", "copies", "changed")
 """What only a recorder that follows has."""
 _ALONE = next(map(getrefcount, [object()]))
 """What `getrefcount` says, called by `map`, of an object that only one list holds."""
@@ -42,6 +42,7 @@ class Past:
         self.calls, self.sizes = [*recorder.calls, _END], recorder.sizes
         self.inputs, self.results = recorder.traced, results
         self.given = [recorder.given[c.slot] for c in recorder.captured]
+        self.numbers = [*recorder.numbers.values()]
         self.windows: list[Any] | None = None
         """Where the inputs are to be copied to."""
         own = Recorder().__dict__.keys() - {"values", "captured", "_capture_slots", "held"}  # no array is kept
@@ -66,12 +67,20 @@ class Past:
             waiting.__class__ = Following
             waiting.__dict__ = {"past": self, "held": Held()}
 
-    def furnish(self, windows: list[Any]) -> None:
-        """Let inputs and captured arrays be copied to these places; large arrays have none."""
+    @property
+    def others(self) -> list[Given | Number]:
+        """What may be another one each time, besides the inputs: captured arrays, numbers that have changed."""
+        return [*self.given, *[number for number in self.numbers if number.varies]]
+
+    def furnish(self, windows: list[Any] | None) -> None:
+        """Let the inputs and the others be copied to these places; large arrays have none."""
+        others = self.others
         n = len(self.inputs)
-        self.windows = windows[:n]
-        for given, window in zip(self.given, windows[n:], strict=True):
-            given.window = window
+        self.windows = None if windows is None else windows[:n]
+        for part, window in zip(others, [None] * len(others) if windows is None else windows[n:], strict=True):
+            part.window = window
+            if window is not None and isinstance(part, Number):
+                window[()] = part.value
 
     def until(self, n: int) -> dict[str, Any]:
         """The state of the recorder when it had got through n calls, without what differs each time."""
@@ -87,6 +96,11 @@ class Past:
             state[name] = {k: slot for k, slot in state[name].items() if slot < size.avals}
         state["finite"] = {slot for slot in state["finite"] if slot < size.avals}
         state["infinite"] = [slot for slot in state["infinite"] if slot < size.avals]
+        for number in self.numbers:
+            if number.slot < size.avals and not equal(number.noted, number.value):
+                dtype = state["avals"][number.slot].dtype
+                state["consts"][number.index] = Const(number.slot, np.array(number.value, dtype)[()])
+                state["_const_slots"] = {k: s for k, s in state["_const_slots"].items() if s != number.slot}
         given = self.given[: size.captured]
         state["captured"] = [Captured(g.slot, g.array) for g in given]
         state["_capture_slots"] = {id(g.array): g.slot for g in given}
@@ -103,13 +117,15 @@ class Following(Recorder):
     """Arrays that stand for others already."""
     copies: list[Any]
     """Of the arguments."""
+    changed: list[Number]
+    """Numbers that are not what they were the last time."""
     refused: WengertError | None
     parent, guarded, derivatives, line, flow = None, False, 0, None, None
 
     def arguments(self, values: list[Any]) -> list[Tracer]:
         """Start again, at other values of the inputs; their tracers."""
         past = self.past
-        self.ahead, self.taken, self.refused = iter(past.calls), set(), None
+        self.ahead, self.taken, self.changed, self.refused = iter(past.calls), set(), [], None
         if past.windows is None:
             self.copies = [x if type(x) is float else x.copy() for x in values]
         else:
@@ -156,6 +172,11 @@ class Following(Recorder):
         kind = type(was)
         if kind is Given:
             return self._stands_for(was, now)
+        if kind is Number:
+            return self._is_now(was, now)
+        if kind is Again:
+            was = was.number.value
+            return was is now or (type(was) is type(now) and equal(was, now))
         if kind is not type(now) or kind is Tracer:
             return False
         if kind is slice:
@@ -165,12 +186,29 @@ class Following(Recorder):
                 return False
             was, now = was.values(), [now[k] for k in was]
         elif kind is not tuple and kind is not list:
-            return bool(was == now) and (bool(was) or str(was) == str(now))  # -0.0 is not 0.0
+            return equal(was, now)
         if len(was) != len(now):
             return False
         for a, b in zip(was, now, strict=True):  # noqa: SIM110 - all() costs as much as the comparison
             if a is not b and not self.same(a, b):
                 return False
+        return True
+
+    def _is_now(self, number: Number, value: Any) -> bool:
+        """Let a number be this one from here on."""
+        was = number.value
+        if was is value:
+            return True
+        if type(was) is not type(value):
+            return False
+        if equal(was, value):
+            return True
+        if number.fixed or not abs(value) <= FINITE:
+            return False
+        number.value = value
+        self.changed.append(number)
+        if number.window is not None:
+            number.window[()] = value
         return True
 
     def _stands_for(self, given: Given, array: Any) -> bool:

@@ -13,15 +13,17 @@ What is done next with these notes is in `following`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from wengert.errors import Where, here
-from wengert.record.recorder import Missing, Recorder
+from wengert.ops.elementwise import Elementwise
+from wengert.record.recorder import FINITE, Missing, Recorder
 from wengert.record.tracer import Tracer
 from wengert.shapes import Aval
+from wengert.tape import Instruction
 
 Array = np.ndarray[Any, Any]
 Call = tuple[Any, Any, Any, Any, Where | None]
@@ -33,6 +35,7 @@ _MOST = 100_000
 """Calls from which a recording is not kept."""
 _PLAIN = (int, float, bool, str, type(None), type(Ellipsis), type, np.dtype, np.generic)
 """Operands that are compared by value."""
+_NUMBERS = (float, int, np.float64, np.float32)
 
 
 class Given:
@@ -48,6 +51,30 @@ class Given:
         """What it was when it was used; the array itself if it is large, which nobody may write to for now."""
         self.window: Array | None = None
         """Where the copy is to be."""
+
+
+class Number:
+    """A number of the user's among the operands of an elementwise op: it may be another one each time."""
+
+    __slots__ = ("fixed", "index", "noted", "slot", "value", "varies", "window")
+
+    def __init__(self, slot: int, index: int, value: Any) -> None:
+        self.slot, self.index = slot, index
+        """The constant's slot, and its place among the constants."""
+        self.noted = self.value = value
+        """What it was when it was noted, and what it is this time."""
+        self.fixed = False
+        """Whether something else reads the slot, which had the same value by chance."""
+        self.varies = False
+        """Whether it has been another one."""
+        self.window: Array | None = None
+        """Where the value is to be, if it varies."""
+
+
+class Again(NamedTuple):
+    """A number that is read once more."""
+
+    number: Number
 
 
 class Sizes(NamedTuple):
@@ -76,7 +103,8 @@ class Noting(Recorder):
         self.traced: list[Tracer] = []
         """The inputs."""
         self.given: dict[int, Given] = {}
-        """By slot."""
+        self.numbers: dict[int, Number] = {}
+        """Both by slot."""
         self.complete = True
         self._operands: Counter[int] = Counter()
         """How often a call has taken an array as an operand: another one may be there next time. One that a call looks
@@ -118,21 +146,40 @@ class Noting(Recorder):
         return result
 
     def _note(self, before: Sizes, what: Any, x: Any, y: Any, result: Any) -> None:
+        fresh = self.instructions[before.instructions :]
         try:
-            call = (what, self._kept(x), self._kept(y), self._kept(result))
+            number = self._number(before, fresh, [v for v in (x, y) if type(v) in _NUMBERS])
+            x, y = (number if number is not None and type(v) in _NUMBERS else self._kept(v) for v in (x, y))
+            call = (what, x, y, self._kept(result))
             if any(self._operands.values()):
                 raise _Unknown
         except _Unknown:
             self.complete = False
             return
-        stops = any(op.stops for op, *_ in self.instructions[before.instructions :])
+        stops = any(op.stops for op, *_ in fresh)
         # What was recorded in between is not known; an array that was captured must be one of the operands.
-        fresh = [c.slot in self.given for c in self.captured[before.captured :]]
-        self.complete &= (
-            before == self.sizes[-1] and all(fresh) and len(self.calls) < _MOST and type(result) is not list
-        )
+        given = all(c.slot in self.given for c in self.captured[before.captured :])
+        self.complete &= before == self.sizes[-1] and given and len(self.calls) < _MOST and type(result) is not list
         self.calls.append((*call, self.line if stops else None))
         self.sizes.append(self._size())
+
+    def _number(self, before: Sizes, fresh: Sequence[Instruction], operands: Sequence[Any]) -> Number | Again | None:
+        """What stands for the number among the operands of a call, if it is the only one and may be another one."""
+        read = [s for _, _, ins, _ in fresh for s in ins]
+        if len(fresh) == len(operands) == 1 and isinstance(fresh[0][0], Elementwise) and abs(operands[0]) <= FINITE:
+            places = {c.slot: k for k, c in enumerate(self.consts[before.consts :], before.consts)}
+            found = [s for s in read if (s in places and self.avals[s].is_float) or s in self.numbers]
+            if len(found) == 1:
+                (s,) = found
+                if s in places:
+                    self.numbers[s] = Number(s, places[s], operands[0])
+                    return self.numbers[s]
+                if equal(self.numbers[s].value, operands[0]):
+                    return Again(self.numbers[s])
+        for s in read:
+            if s in self.numbers:
+                self.numbers[s].fixed = True
+        return None
 
     def _kept(self, x: Any) -> Any:
         """An operand as it is noted."""
@@ -155,6 +202,11 @@ class Noting(Recorder):
         elif not isinstance(x, _PLAIN):
             raise _Unknown
         return x
+
+
+def equal(was: Any, now: Any) -> bool:
+    """Whether two numbers (or words) of one type are the same; -0.0 is not 0.0."""
+    return bool(was == now) and (bool(was) or str(was) == str(now))
 
 
 def tracers_in(x: Any) -> Iterator[Tracer]:

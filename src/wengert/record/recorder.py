@@ -37,7 +37,7 @@ from wengert.tape import Captured, Const, Instruction, Tape
 
 _SCALAR = aval(F64, ())
 VIEWS = (INDEX, RESHAPE, TRANSPOSE, BROADCAST)
-_FINITE = float(np.finfo(np.float32).max)
+FINITE = float(np.finfo(np.float32).max)
 """A number of at most so much is finite in any floating-point dtype."""
 
 
@@ -368,7 +368,7 @@ class Recorder:
 
     def scaling(self, x: Any) -> Elementwise:
         """What multiplies an adjoint by x: `mul0`, or `mul` where x is a finite number and zero times it is zero."""
-        number = abs(x) <= _FINITE if type(x) is float else x.recorder is self and x.slot in self.finite
+        number = abs(x) <= FINITE if type(x) is float else x.recorder is self and x.slot in self.finite
         return MUL if number else MUL0
 
     def forget_constants(self) -> None:

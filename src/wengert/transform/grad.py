@@ -205,7 +205,7 @@ class _Task:
                     results += [leaves[k] for k in picked]
                 if followed is not None and type(recorder) is Following and recorder.arrived(results):
                     try:
-                        found = followed.replay(recorder.copies)
+                        found = followed.replay(recorder)
                     except STOPPED:  # the lines of the program may be another function's
                         found, followed = self._replay(recorder, results)
                 else:

@@ -12,13 +12,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from wengert.hot import calls_until_hot, compile_regions
 from wengert.plan.cache import remembered
 from wengert.plan.packets import Program
 from wengert.plan.passes import passed
-from wengert.record.following import Past
+from wengert.record.following import Following, Past
 from wengert.record.held import SMALL
-from wengert.record.noting import Noting
+from wengert.record.noting import Noting, Number
 from wengert.record.recorder import Recorder
 from wengert.tape import Const, Tape
 from wengert.vm.replay import POOLED, Workspace, run_once
@@ -35,37 +37,55 @@ class Followed:
         self.past, self.tape, self.program, self.consts = past, tape, program, consts
         self.calls, self.hot = 0, calls_until_hot(tape)
         self.workspace: Workspace | None = None
-        """When compiled: inputs and captured arrays are copied into it as they come."""
+        """When compiled: inputs, captured arrays and numbers are copied into it as they come."""
 
-    def replay(self, copies: list[Any]) -> list[Any]:
-        """The results at these values of the inputs, and at the arrays that the recording has just been given."""
+    def replay(self, recorder: Following) -> list[Any]:
+        """The results at what the recording has just been given."""
         self.calls += 1
+        if recorder.changed:
+            self._change(recorder.changed)
         past, workspace = self.past, self.workspace
         if workspace is not None and past.windows is not None:
-            large = workspace.large_inputs
-            n = len(past.inputs)
-            alive = [workspace.bind(workspace.program.inputs[k], past.given[k - n].copy) for k in large]
+            n, inputs = len(past.inputs), workspace.program.inputs
+            alive = [workspace.bind(inputs[k], past.given[k - n].copy) for k in workspace.large_inputs]
             found = workspace.results()
             del alive
             return found
         if self.calls == self.hot:
             compile_regions(self._passed, self._better)
-        return run_once(self.program, copies, self.consts, [given.copy for given in past.given])
+        return run_once(self.program, recorder.copies, self.consts, [given.copy for given in past.given])
 
     def rest(self) -> None:
         """Wait for the next call."""
-        self.past.rest()
-        if self.workspace is not None and self.past.windows is None:
-            self.past.furnish(self.workspace.inputs)
+        past, workspace = self.past, self.workspace
+        past.rest()
+        if workspace is not None and past.windows is None:
+            if len(workspace.inputs) == len(past.inputs) + len(past.others):
+                past.furnish(workspace.inputs)
+            else:
+                self.workspace = None  # another number has changed meanwhile
+
+    def _change(self, changed: Sequence[Number]) -> None:
+        """Numbers have changed, some for the first time: what has been compiled has those as constants."""
+        for number in changed:
+            self.consts[number.index] = np.array(number.value, self.tape.avals[number.slot].dtype)[()]
+        if not all(number.varies for number in changed):
+            self.past.furnish(None)
+            for number in changed:
+                number.varies = True
+            self.workspace, self.calls = None, 0
 
     def _passed(self) -> Tape:
-        """The tape with its constants, which are the same at every call, and all that follows from them.
+        """The tape with the constants that are the same at every call, and all that follows from them.
 
-        Captured arrays become inputs: each time they are others.
+        Captured arrays and numbers that vary become inputs.
         """
         tape = self.tape
-        consts = [Const(c.slot, value) for c, value in zip(tape.consts, self.consts, strict=True)]
-        inputs = [*tape.inputs, *[c.slot for c in tape.captured]]
+        others = [part.slot for part in self.past.others]
+        consts = [
+            Const(c.slot, value) for c, value in zip(tape.consts, self.consts, strict=True) if c.slot not in others
+        ]
+        inputs = [*tape.inputs, *others]
         done = passed(
             Tape(tape.instructions, tape.avals, inputs, tape.outputs, consts, (), tape.lines, tape.subtapes, tape.name)
         ).tape
@@ -74,10 +94,10 @@ class Followed:
 
     def _better(self, program: Program) -> None:
         """Go on with another program for the same tape, from the next call on."""
-        if program.nbytes + sum(p.aval.nbytes for p in program.inputs[: len(self.past.inputs)]) > POOLED:
+        n = len(self.past.inputs)
+        if program.nbytes + sum(p.aval.nbytes for p in program.inputs[:n]) > POOLED:
             return
         workspace = Workspace(program)
-        n = len(self.past.inputs)
         workspace.furnish([k for k in workspace.large_inputs if k < n or program.inputs[k].aval.nbytes <= SMALL])
         for window, value in zip(workspace.consts, self.left, strict=True):
             window[()] = value
