@@ -173,7 +173,7 @@ class Following(Recorder):
         if kind is Given:
             return self._stands_for(was, now)
         if kind is Number:
-            return self._is_now(was, now)
+            return was.value is now or self._is_now(was, now)
         if kind is Again:
             was = was.number.value
             return was is now or (type(was) is type(now) and equal(was, now))
@@ -197,8 +197,6 @@ class Following(Recorder):
     def _is_now(self, number: Number, value: Any) -> bool:
         """Let a number be this one from here on."""
         was = number.value
-        if was is value:
-            return True
         if type(was) is not type(value):
             return False
         if equal(was, value):
