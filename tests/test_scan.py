@@ -237,6 +237,19 @@ def test_equals_the_loop(name, reverse):
 
 
 @pytest.mark.parametrize("name", CASES)
+def test_tapes_are_legal(name):
+    step, init, xs = CASES[name]
+    p = normal(3)
+
+    def loss(q, c, x):
+        return weigh(scan(lambda carry, u: step(q, carry, u), c, x))
+
+    wengert.record(loss, p, init, xs).verify()
+    wengert.record(grad(loss, argnums=(0, 1, 2)), p, init, xs).verify()
+    wengert.record(grad(lambda q: weigh(grad(loss)(q, init, xs))), p).verify()
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_second_order_equals_the_loop(name):
     step, init, xs = CASES[name]
     if name.startswith("large"):

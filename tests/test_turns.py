@@ -303,3 +303,15 @@ def test_faults_name_the_line_of_the_loop():
 
     with pytest.raises(IndexError, match="the line"):
         wengert.grad(loop)(np.ones(50), np.ones(4))
+
+
+@pytest.mark.parametrize("f", [recurrent, accumulated, nested])
+def test_tapes_are_legal_to_second_order(f, tmp_path):
+    def slope_size(w, xs):
+        return np.sum(wengert.grad(f)(w, xs) ** 2)
+
+    for g in (wengert.grad(f), wengert.grad(slope_size)):
+        tape = wengert.record(g, W, XS)
+        tape.verify()
+        tape.save(tmp_path / "tape.npz")
+        np.testing.assert_array_equal(wengert.load(tmp_path / "tape.npz")(W, XS), tape(W, XS))

@@ -42,6 +42,9 @@ def recorder_of(body: Tape, outer: Recorder) -> Recorder:
 
 
 def body_tape(step: Recorder, inputs: Sequence[int], outputs: Sequence[int]) -> Tape:
-    """The step as a tape, each thing computed once."""
-    instructions, lines, outputs = without_common(step.instructions, step.lines, outputs)
+    """The step as a tape: what its outputs depend on, each thing computed once."""
+    live = live_slots(step, outputs)
+    pairs = zip(step.instructions, step.lines, strict=True)
+    kept = [(instruction, line) for instruction, line in pairs if not live.isdisjoint(instruction[1])]
+    instructions, lines, outputs = without_common([i for i, _ in kept], [line for _, line in kept], outputs)
     return Tape(instructions, step.avals, inputs, outputs, lines=lines, subtapes=step.subtapes, name=step.name)

@@ -60,6 +60,10 @@ def repeated(recorder: Recorder, tape: Tape, positions: Iterable[int], number: d
     for at in positions:
         op, outs, ins, params = tape.instructions[at]
         recorder.line = tape.lines[at]
+        if op.bodies:  # an adjoint may have a body give more results, so each instruction has its own
+            bodies = range(len(recorder.subtapes), len(recorder.subtapes) + op.bodies)
+            recorder.subtapes.extend(tape.subtapes[k] for k in params[: op.bodies])
+            params = (*bodies, *params[op.bodies :])
         slots = recorder.emit_many(op, tuple([number.get(s, s) for s in ins]), params, [tape.avals[s] for s in outs])
         number.update(zip(outs, slots, strict=True))
     recorder.line = before
