@@ -244,9 +244,9 @@ def test_tapes_are_legal(name):
     def loss(q, c, x):
         return weigh(scan(lambda carry, u: step(q, carry, u), c, x))
 
-    wengert.record(loss, p, init, xs).verify()
-    wengert.record(grad(loss, argnums=(0, 1, 2)), p, init, xs).verify()
-    wengert.record(grad(lambda q: weigh(grad(loss)(q, init, xs))), p).verify()
+    record(loss, p, init, xs).verify()
+    record(grad(loss, argnums=(0, 1, 2)), p, init, xs).verify()
+    record(grad(lambda q: weigh(grad(loss)(q, init, xs))), p).verify()
 
 
 @pytest.mark.parametrize("name", CASES)
