@@ -126,13 +126,47 @@ def reads_what_it_wrote_long_ago(w, xs):
     past = [w[0], w[1], w[2], w[0] * 0.5]
     for t in range(T):
         past.append(np.tanh(past[-4] + xs[t]))
-    return np.sum(past[-1])
+    return np.sum(past[-1] * past[-2] + past[-3] * past[-4])
+
+
+def starts_in_its_first_turn(w, xs):
+    before, total = None, w[0]
+    for t in range(T):
+        a = np.sin(xs[t] * w[1])
+        before = a if before is None else before
+        total = total + np.cos(before) * w[0]
+        before = a
+    return np.sum(total)
+
+
+def a_table_of_its_first_turn(w, xs):
+    h, rows = w[0], None
+    for t in range(T):
+        now = np.tanh(xs * w[1])
+        rows = now if rows is None else rows
+        h = np.sin(h) + rows[t]
+    return np.sum(h)
+
+
+def plain_data(w, xs):
+    h = xs[0]
+    for t in range(T):
+        h = np.tanh(XS[t] * 2.0 + np.sin(h @ w) * XS[T - 1 - t] + h * xs[1])
+    return np.sum(h)
+
+
+def values_of_another_loop(w, xs):
+    rows = [np.tanh(xs[t] @ w + w[0]) for t in range(T)]
+    h = w[1]
+    for row in rows[::-1]:
+        h = np.sin(h * row + np.cos(h) * row * row) + np.tanh(h * w[2]) * row
+    return np.sum(h)
 
 
 ROLLED = [accumulated, recurrent, backwards, every_second, differences, swapped, first_turn_differs, counted,
           nested, used_after_the_loop, before_and_after, single_numbers, reads_what_it_wrote_long_ago,
-          outputs_in_a_list]  # fmt: skip
-LEFT = [columns]
+          outputs_in_a_list, starts_in_its_first_turn, a_table_of_its_first_turn, plain_data]  # fmt: skip
+LEFT = [columns, values_of_another_loop]
 BOTH = (0, 1)
 
 
@@ -315,3 +349,45 @@ def test_tapes_are_legal_to_second_order(f, tmp_path):
         tape.verify()
         tape.save(tmp_path / "tape.npz")
         np.testing.assert_array_equal(wengert.load(tmp_path / "tape.npz")(W, XS), tape(W, XS))
+
+
+def test_turns_that_do_not_matter_are_not_gone_through():
+    def early(w, x):
+        h, seen = x, []
+        for _ in range(400):
+            h = (h @ w) * 10.0
+            seen.append(h)
+        return np.sum(seen[2])
+
+    with np.errstate(all="ignore"):
+        np.testing.assert_allclose(wengert.grad(early)(np.eye(3) * 3.0, np.ones(3)), 27000.0)
+
+
+def test_a_loop_that_nobody_reads():
+    def watched(w):
+        for _ in range(600):
+            np.tanh(w)
+        return np.sum(w * w)
+
+    def whole(w):
+        g = wengert.grad(watched)(w)
+        for k in range(700):
+            g = np.sin(g) if k % 7 else np.cos(g) * w
+        return np.sum(g)
+
+    g = np.full(3, 2.0)
+    for k in range(700):
+        g = np.sin(g) if k % 7 else np.cos(g)
+    np.testing.assert_allclose(wengert.jit(whole)(np.ones(3)), np.sum(g), rtol=1e-12)
+    np.testing.assert_allclose(wengert.jit(wengert.value_and_grad(watched))(np.ones(3))[1], 2.0)
+
+
+def test_the_flow_of_gradients_is_that_of_the_users_scans():
+    def loss(u, xs):
+        h, _ = wengert.scan(lambda h, x: (np.tanh(u * h + x), None), 0.0, xs)
+        for _ in range(300):
+            h = np.sin(h) * u
+        return h
+
+    flow = wengert.gradient_flow(loss)(0.5, np.linspace(-1, 1, 40))
+    assert [[norms.shape for norms in scan] for scan in flow] == [[(40,)]]

@@ -21,11 +21,19 @@ def live(tape: Tape) -> list[int]:
 
 
 def pruned(tape: Tape) -> Tape:
-    """The tape without instructions that nothing depends on; itself if they are few."""
+    """The tape without the instructions that nothing depends on, and their slots; itself if they are less than half."""
     kept = live(tape)
     if 2 * len(kept) > len(tape):
         return tape
+    instructions = [tape.instructions[k] for k in kept]
+    sources = (*tape.inputs, *[c.slot for c in tape.consts], *[c.slot for c in tape.captured])
+    written = [s for _, outs, _, _ in instructions for s in outs]
+    number = {s: k for k, s in enumerate(dict.fromkeys((*sources, *written)))}
     return Tape(
-        [tape.instructions[k] for k in kept], tape.avals, tape.inputs, tape.outputs, tape.consts, tape.captured,
+        [(op, tuple([number[s] for s in outs]), tuple([number[s] for s in ins]), params)
+         for op, outs, ins, params in instructions],
+        [tape.avals[s] for s in number], [number[s] for s in tape.inputs], [number[s] for s in tape.outputs],
+        [c._replace(slot=number[c.slot]) for c in tape.consts],
+        [c._replace(slot=number[c.slot]) for c in tape.captured],
         [tape.lines[k] for k in kept], tape.subtapes, tape.name,
     )  # fmt: skip

@@ -22,7 +22,7 @@ import numpy as np
 from wengert.errors import WengertError, Where, here
 from wengert.record.held import SMALL, Held
 from wengert.record.noting import DOORS, Again, Call, Given, Noting, Number, equal, tracers_in
-from wengert.record.recorder import FINITE, Recorder
+from wengert.record.recorder import FINITE, Missing, Recorder
 from wengert.record.tracer import Tracer
 from wengert.tape import Captured, Const
 
@@ -179,12 +179,10 @@ class Following(Recorder):
             return was is now or (type(was) is type(now) and equal(was, now))
         if kind is not type(now) or kind is Tracer:
             return False
-        if kind is slice:
+        if kind is dict:
+            was, now = was.values(), [now.get(k, Missing) for k in was] if len(was) == len(now) else ()
+        elif kind is slice:
             was, now = (was.start, was.stop, was.step), (now.start, now.stop, now.step)
-        elif kind is dict:
-            if was.keys() != now.keys():
-                return False
-            was, now = was.values(), [now[k] for k in was]
         elif kind is not tuple and kind is not list:
             return equal(was, now)
         if len(was) != len(now):

@@ -236,6 +236,7 @@ class _Task:
         key = (tuple(recorder.instructions), tuple(recorder.avals), sources, bodies, (*slots, -1, *wrt))
         ours = len(consts)
         entry = _programs.get(key)
+        fresh = entry is None
         if entry is None:
             entry = remembered(_programs, key, lambda: _planned(recorder, slots, wrt))
         entry.calls += 1
@@ -246,7 +247,7 @@ class _Task:
         try:
             found = run_once(entry.program, inputs, values, [c.array for c in arrays])
         except STOPPED:
-            if len(consts) > ours or not entry.further:
+            if fresh:
                 raise
             _programs.pop(key, None)  # the program was another function's: once more, so that the line named is ours
             return self._replay(recorder, results)

@@ -68,7 +68,7 @@ class Followed:
     def _change(self, changed: Sequence[Number]) -> None:
         """Numbers have changed, some for the first time: what has been compiled has those as constants."""
         for number in changed:
-            self.consts[number.index] = np.array(number.value, self.tape.avals[number.slot].dtype)[()]
+            self.consts[number.index] = np.array(number.value, self.consts[number.index].dtype)[()]
         if not all(number.varies for number in changed):
             self.past.furnish(None)
             for number in changed:
