@@ -102,8 +102,8 @@ class _Walk:
     def find(self) -> bool:
         """Find all groups; False as soon as it is clear that there are too few."""
         avals, code, places, first = self.avals, self.code, self.places, len(self.old.avals)
-        kinds: dict[tuple[Any, Aval, Any], int] = {}
-        known: dict[tuple[int, ...], _Group] = {}
+        fits: dict[tuple[Any, Aval], bool] = {}
+        known: dict[tuple[Any, ...], _Group] = {}
         counted = 0
         for at, (op, outs, ins, params) in enumerate(self.old.instructions):
             if at == _SAMPLE and counted and self._grouped() * 3 < counted:
@@ -117,18 +117,20 @@ class _Walk:
                 continue
             if what.ndim:
                 continue
-            kind = kinds.get((op, what, params))
-            if kind is None:
-                kind = kinds[op, what, params] = len(kinds) if fusible(op, what) else -1
-            if kind < 0:
-                continue
-            counted += 1
-            key = (kind, *[code[s] for s in ins])
+            if len(ins) == 2:
+                key: tuple[Any, ...] = (op, what, params, code[ins[0]], code[ins[1]])
+            else:
+                key = (op, what, params, *[code[s] for s in ins])
             found = known.get(key)
             if found is None:
+                if (op, what) not in fits:
+                    fits[op, what] = fusible(op, what)
+                if not fits[op, what]:
+                    continue
                 origins = tuple([self._origin(s) for s in ins])
                 found = known[key] = _Group((op, params, origins), at, what, first + len(self.groups))
                 self.groups.append(found)
+            counted += 1
             code[out], places[out] = found.code, len(found.at)
             found.at.append(at)
         return True
@@ -195,8 +197,6 @@ class _Walk:
 
     def rewritten(self) -> Tape:
         old, same, avals = self.old, self.same, self.avals
-        uses = Counter([same.get(s, s) for _, _, ins, _ in old.instructions for s in ins])
-        uses.update([same.get(s, s) for s in old.outputs])
         arrays = {group.first: group for group in self.groups if group.array >= 0}
         gone = {
             at for group in self.groups for at in (group.at if group.array >= 0 else group.at[1:] if group.one else ())
@@ -217,7 +217,7 @@ class _Walk:
         outputs = [same.get(s, s) for s in old.outputs]
         for s in outputs:
             self._show(s, old.lines[-1])
-        self._chains(uses)
+        self._chains(Counter([*[s for _, _, ins, _ in self.found for s in ins], *outputs]))
         found, lines = self.found, self.lines
         return Tape(found, self.avals, old.inputs, outputs, self.consts, old.captured, lines, old.subtapes, old.name)
 

@@ -12,7 +12,7 @@ followed only if nobody else holds one of them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from operator import is_, length_hint
 from sys import getrefcount
 from typing import Any
@@ -22,7 +22,7 @@ import numpy as np
 from wengert.errors import WengertError, Where, here
 from wengert.record.held import SMALL, Held
 from wengert.record.noting import DOORS, Again, Call, Given, Noting, Number, equal, tracers_in
-from wengert.record.recorder import FINITE, Missing, Recorder
+from wengert.record.recorder import FINITE, Recorder
 from wengert.record.tracer import Tracer
 from wengert.tape import Captured, Const
 
@@ -170,24 +170,29 @@ class Following(Recorder):
         if was is now:
             return True
         kind = type(was)
-        if kind is Given:
-            return self._stands_for(was, now)
+        if kind is tuple:
+            return type(now) is tuple and self._all_same(was, now)
         if kind is Number:
             return was.value is now or self._is_now(was, now)
+        if kind is Given:
+            return self._stands_for(was, now)
         if kind is Again:
             was = was.number.value
             return was is now or (type(was) is type(now) and equal(was, now))
         if kind is not type(now) or kind is Tracer:
             return False
+        if kind is list:
+            return self._all_same(was, now)
+        if kind is slice:
+            return self._all_same((was.start, was.stop, was.step), (now.start, now.stop, now.step))
         if kind is dict:
-            was, now = was.values(), [now.get(k, Missing) for k in was] if len(was) == len(now) else ()
-        elif kind is slice:
-            was, now = (was.start, was.stop, was.step), (now.start, now.stop, now.step)
-        elif kind is not tuple and kind is not list:
-            return equal(was, now)
+            return was.keys() == now.keys() and self._all_same(list(was.values()), [now[k] for k in was])
+        return equal(was, now)
+
+    def _all_same(self, was: Sequence[Any], now: Sequence[Any]) -> bool:
         if len(was) != len(now):
             return False
-        for a, b in zip(was, now, strict=True):  # noqa: SIM110 - all() costs as much as the comparison
+        for a, b in zip(was, now):  # noqa: SIM110 - strict, or all(), costs as much as the comparison
             if a is not b and not self.same(a, b):
                 return False
         return True

@@ -186,9 +186,10 @@ class Recorder:
         """A call of one of NumPy's functions, as the user made it."""
         return function(x) if y is Missing else function(x, y)
 
-    def applied(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        """The same with any arguments."""
-        return function(*args, **kwargs)
+    def applied(self, function: Callable[..., Any], given: Sequence[Any], n: int) -> Any:
+        """The same with any arguments: the first n, then the names of the others, then those."""
+        middle = (n + len(given)) // 2
+        return function(*given[:n], **dict(zip(given[n:middle], given[middle:], strict=True)))
 
     def ruled(self, rule: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any] | None = None) -> Any:
         """What a rule makes of its operands; all that it records belongs to one line, which is looked up once."""

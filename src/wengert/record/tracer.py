@@ -66,7 +66,7 @@ def _unary(name: str) -> Callable[[Tracer], Any]:
     return lambda self: (thread.active or required(self)).single(op, self)
 
 
-_POWERS = {2: "square", 0.5: "sqrt", -1: "reciprocal"}
+_POWERS = {2: _row("square"), 0.5: _row("sqrt"), -1: _row("reciprocal")}
 
 
 class Tracer:
@@ -172,7 +172,7 @@ class Tracer:
     def __pow__(self, other: Any) -> Any:
         # The exponents that NumPy's own operator treats apart.
         if type(other) in (int, float) and self.aval.is_float and other in _POWERS:
-            return required(self).single(_row(_POWERS[other]), self)
+            return (thread.active or required(self)).single(_POWERS[other], self)
         return required(self).pair(_row("power"), self, other)
 
     def __rpow__(self, other: Any) -> Any:
@@ -193,7 +193,10 @@ class Tracer:
     # --- indexing ------------------------------------------------------------------------------------
 
     def __getitem__(self, key: Any) -> Any:
-        return (thread.active or required(self)).direct(RULES["getitem"], self, key)
+        recorder = thread.active or required(self)
+        if type(key) is int and not recorder.notes:
+            return RULES["getitem"](self, key)  # one instruction at most: it finds its line itself
+        return recorder.direct(RULES["getitem"], self, key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         raise MutationError(
@@ -274,7 +277,7 @@ class Tracer:
         recorder = thread.active or required(self)
         if recorder.notes and method == "__call__":
             if kwargs or len(inputs) > 2:
-                return recorder.applied(ufunc, inputs, kwargs)
+                return recorder.applied(ufunc, (*inputs, *kwargs, *kwargs.values()), len(inputs))
             return recorder.called(ufunc, *inputs)
         dtype = None
         if kwargs:
@@ -299,7 +302,7 @@ class Tracer:
         recorder = thread.active or required(self)
         if recorder.notes:
             if kwargs or not 1 <= len(args) <= 2:
-                return recorder.applied(func, args, kwargs)
+                return recorder.applied(func, (*args, *kwargs, *kwargs.values()), len(args))
             return recorder.called(func, *args)
         rule = RULES.get(func)
         if rule is None:

@@ -49,6 +49,8 @@ class GuardMissed(Exception):
 
 
 def _address(array: Array) -> int:
+    if array.flags.carray and array.size:  # a quarter of the time of the general way
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
     return int(array.__array_interface__["data"][0])
 
 
