@@ -11,6 +11,7 @@ of the tape is in which is found. Knows indices, concatenation and the recording
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,20 +61,21 @@ class _Columns:
 
     def __init__(self, tape: Tape) -> None:
         self.tape = tape
-        avals = tape.avals
-        self.outs: Ints = np.array([outs[0] if outs else -1 for _, outs, _, _ in tape.instructions])
-        self.ins: Ints = np.array([s for _, _, ins, _ in tape.instructions for s in ins])
-        self.begin: Ints = np.cumsum([0, *[len(ins) for _, _, ins, _ in tape.instructions]])
+        instructions = tape.instructions
+        outs = [s[0] if s else -1 for _, s, _, _ in instructions]
+        ins = [s for _, _, s, _ in instructions]
+        self.outs: Ints = np.array(outs)
+        self.ins: Ints = np.fromiter(chain.from_iterable(ins), np.int64)
+        count = np.fromiter(map(len, ins), np.int64)
+        self.begin: Ints = np.concatenate([[0], np.cumsum(count)])
         """Where each one's operands begin."""
-        # What must be equal in all turns, as numbers: the op, the result's aval (they are interned), and how many
-        # operands with which parameters, where an index may take another element. Several results: unlike all others.
+        # What must be equal in all turns, as numbers: the op, the result's aval (they are interned), the parameters,
+        # where an index may take another element, how many operands. Several results make one unlike all others.
         numbers: dict[Any, int] = {}
-        self.alike: Ints = np.array([
-            [op.code if len(outs) == 1 else -1 - k for k, (op, outs, _, _) in enumerate(tape.instructions)],
-            [id(avals[outs[0]]) if outs else 0 for _, outs, _, _ in tape.instructions],
-            [numbers.setdefault((len(ins), len(params) if op is INDEX else params), len(numbers))
-             for op, _, ins, params in tape.instructions],
-        ])  # fmt: skip
+        kinds = [op.code if len(s) == 1 else -1 - k for k, (op, s, _, _) in enumerate(instructions)]
+        whats = [*map(id, map(tape.avals.__getitem__, outs))]
+        given = [numbers.setdefault(len(p) if op is INDEX else p, len(numbers)) for op, _, _, p in instructions]
+        self.alike: Ints = np.stack([np.array(kinds), np.array(whats), np.array(given), count])
 
     def runs(self) -> Iterator[tuple[int, int, int]]:
         """Where most of the tape may be turns of a loop: first instruction, instructions a turn, turns."""
@@ -160,11 +162,15 @@ class _Loop:
         self.each[k] = column
         return _Operand("each")
 
-    def _inside(self, slots: Ints) -> bool:
-        """Whether one of the slots is computed in the loop."""
+    def _places(self, slots: Ints) -> Ints:
+        """Where in the loop slots are computed, counted through all turns; -1 outside."""
         flat = self.outs.ravel()
         places = np.minimum(np.searchsorted(flat, slots), len(flat) - 1)
-        return bool((flat[places] == slots).any())
+        return np.where(flat[places] == slots, places, -1)
+
+    def _inside(self, slots: Ints) -> bool:
+        """Whether one of the slots is computed in the loop."""
+        return bool((self._places(slots) >= 0).any())
 
     def _element(self, every: list[Any], sources: Ints) -> tuple[int, Any] | None:
         """The array of which turn t reads x[start + t * step], and the index of all that are read."""
@@ -181,15 +187,16 @@ class _Loop:
 
     def append(self, recorder: Recorder) -> list[int] | None:
         """The outputs, computed by a scan; None if too much of the loop is read afterwards."""
-        tape = self.tape
+        tape, period = self.tape, self.period
         last = {int(self.outs[-1, j]) for j in self.init}
-        place = {s: divmod(k, self.period) for k, s in enumerate(self.outs.ravel().tolist())}
         rest = tape.instructions[self.stop :]
-        read = {s for _, _, ins, _ in rest for s in ins} | set(tape.outputs)
-        wanted = [s for s in read if s in place and s not in last]
-        if not much_shorter(self.first + self.period + len(rest) + len(wanted), tape):
+        read = np.unique(np.array([*tape.outputs, *[s for _, _, ins, _ in rest for s in ins]]))
+        places = self._places(read)
+        wanted = {s: divmod(at, period) for s, at in zip(read.tolist(), places.tolist(), strict=True)
+                  if at >= 0 and s not in last}  # fmt: skip
+        if not much_shorter(self.first + period + len(rest) + len(wanted), tape):
             return None
-        kept = {j: k for k, j in enumerate(sorted({place[s][1] for s in wanted}))}
+        kept = {j: k for k, j in enumerate(sorted({j for _, j in wanted.values()}))}
         if not self.init and not kept:
             return None
         copy = Copy(recorder, tape)
@@ -202,8 +209,7 @@ class _Loop:
 
         carry, ys = record_scan(step, init, self._stacks(copy), self.turns, False)
         copy.slots |= {int(self.outs[-1, j]): h.slot for j, h in zip(self.init, carry, strict=True)}
-        for s in wanted:
-            t, j = place[s]
+        for s, (t, j) in wanted.items():
             copy.slots[s] = recorder.item(ys[kept[j]].slot, t).slot
         copy.append(range(self.stop, len(tape)))
         return [copy.slot(s) for s in tape.outputs]

@@ -32,7 +32,7 @@ _FEWEST = 8
 """Members from which a group is worth an array."""
 _TURNS = 4
 """Arrays that a sum takes its terms from in turns, at most."""
-_SAMPLE = 4000
+_SAMPLE = 2000
 """Instructions after which it is known whether a tape has loops over elements."""
 
 Lanes = list[int]
