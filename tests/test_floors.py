@@ -29,7 +29,7 @@ FLOORS = (
     ("tapefile",),
     ("plan",),
     ("vm", "hot"),
-    ("record.state", "record.held"),
+    ("record.state", "record.held", "record.refusals"),
     ("record.tracer",),
     ("record.recorder", "record.indexing"),
     ("record.noting",),

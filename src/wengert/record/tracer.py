@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wengert.errors import MutationError, NoRuleError, TracerConversionError, WengertError, at_user
+from wengert.errors import MutationError, TracerConversionError, WengertError, at_user
 from wengert.ops.elementwise import BY_SPECIAL, BY_UFUNC, Elementwise, Operand
 from wengert.ops.spec import BY_NAME, Op, Params
+from wengert.record.refusals import no_rule, refuse_options
 from wengert.record.state import required, thread
 from wengert.shapes import Aval
 
@@ -282,7 +282,7 @@ class Tracer:
         dtype = None
         if kwargs:
             dtype = kwargs.pop("dtype", None)
-            _refuse(f"{ufunc.__name__}", kwargs)
+            refuse_options(ufunc.__name__, kwargs)
         if method == "__call__":
             if dtype is not None:
                 inputs = tuple(recorder.operand(x).astype(dtype) for x in inputs)
@@ -296,7 +296,7 @@ class Tracer:
             options = {} if dtype is None else {"dtype": dtype}
             axis, keepdims = kwargs.get("axis", 0), kwargs.get("keepdims", False)
             return REDUCTIONS[ufunc](inputs[0], axis=axis, keepdims=keepdims, **options)
-        raise no_rule(ufunc.__name__ + ("" if method == "__call__" else f".{method}"))
+        raise no_rule(ufunc.__name__ + ("" if method == "__call__" else f".{method}"), "numpy", (*RULES, *BY_UFUNC))
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         recorder = thread.active or required(self)
@@ -306,10 +306,10 @@ class Tracer:
             return recorder.called(func, *args)
         rule = RULES.get(func)
         if rule is None:
-            raise no_rule(func.__name__, getattr(func, "__module__", "numpy") or "numpy")
+            raise no_rule(func.__name__, getattr(func, "__module__", "numpy") or "numpy", (*RULES, *BY_UFUNC))
         if not kwargs:
             return recorder.ruled(rule, args)
-        _refuse(func.__name__, kwargs)
+        refuse_options(func.__name__, kwargs)
         return recorder.ruled(rule, args, kwargs)
 
     # --- array methods -------------------------------------------------------------------------------
@@ -386,39 +386,3 @@ _WHOLE = (
     "a traced integer ({}) would become a plain number here. Write int(n) for its value: the recording then "
     "holds for this value alone, which jit checks at every call"
 )
-
-_HARMLESS: dict[str, tuple[Any, ...]] = {
-    "out": (), "where": (True, np._NoValue), "initial": (np._NoValue,), "casting": ("same_kind",), "mode": ("raise",),
-    "subok": (True, False), "order": ("C", "K", "A"), "signature": (), "device": (), "copy": (True,),
-}  # fmt: skip
-
-
-def _refuse(name: str, kwargs: dict[str, Any]) -> None:
-    """Options that are not followed must not be ignored; harmless ones are dropped."""
-    for option, harmless in _HARMLESS.items():
-        if option in kwargs:
-            given = kwargs[option] if option == "order" else kwargs.pop(option)
-            if given is None or given is np._NoValue or (isinstance(given, bool | str) and given in harmless):
-                continue
-            if option == "out":
-                raise MutationError(
-                    at_user(
-                        f"np.{name}(..., out=...) writes a traced result into an array in place; "
-                        "use the returned value instead"
-                    )
-                )
-            raise NoRuleError(at_user(f"np.{name}: the option {option}= is not supported on traced values"))
-
-
-def no_rule(name: str, module: str = "numpy") -> NoRuleError:
-    """The error for a NumPy function that cannot be recorded."""
-    known = sorted({getattr(f, "__name__", "") for f in (*RULES, *BY_UFUNC)} - {""})
-    near = difflib.get_close_matches(name, known, n=4, cutoff=0.5)
-    hint = f" Near names that have one: {', '.join(near)}." if near else ""
-    where = "np" if module == "numpy" else module.replace("numpy", "np")
-    return NoRuleError(
-        at_user(
-            f"{where}.{name} has no derivative rule in wengert.{hint} Write it with functions that have one, "
-            "or compute it outside the differentiated function and pass the result in"
-        )
-    )
