@@ -130,14 +130,16 @@ class Following(Recorder):
             self.copies = [x if type(x) is float else x.copy() for x in values]
         else:
             self.copies = past.windows
-            for window, x in zip(past.windows, values, strict=True):
+            for window, x in zip(past.windows, values):
                 window[()] = x
         return past.inputs
 
     def arrived(self, results: list[Any]) -> bool:
         """Whether all calls were the same, and have led to the same results."""
         noted = self.past.results
-        return length_hint(self.ahead) == 1 and len(results) == len(noted) and all(map(is_, results, noted))
+        if length_hint(self.ahead) != 1 or results[0] is not noted[0]:
+            return False
+        return len(results) == len(noted) == 1 or (len(results) == len(noted) and all(map(is_, results, noted)))
 
     # --- going on as a plain recorder ------------------------------------------------------------------
 

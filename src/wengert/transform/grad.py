@@ -271,7 +271,7 @@ class _Task:
 
     def _call(self, recorder: Recorder, tracers: list[Tracer]) -> tuple[Any, Any]:
         chosen = tracers if self.structure is None else tree.unflatten(self.structure, tracers)
-        for n, x in zip(self.argnums, chosen, strict=True):
+        for n, x in zip(self.argnums, chosen):
             self.args[n] = x
         recorder.derivatives += 1
         try:

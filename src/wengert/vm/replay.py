@@ -152,13 +152,18 @@ class Workspace:
 
     def results(self) -> list[Any]:
         """Run with what the inputs' windows hold, and return the results."""
-        large = {k: np.empty(port.aval.shape, port.aval.dtype) for k, port in self.large_outputs}
+        large = []
         for k, port in self.large_outputs:
-            self.point(port, large[k])
+            array = np.empty(port.aval.shape, port.aval.dtype)
+            self.point(port, array)
+            large.append((k, array))
         status = self.enter(self.call)
         if status:
             raise self._fault(status)
-        return [large[k] if k in large else take() for k, take in enumerate(self.takers)]
+        found = [take() for take in self.takers]
+        for k, array in large:
+            found[k] = array
+        return found
 
     def furnish(self, large: Sequence[int]) -> None:
         """Give some large inputs memory of their own, so that they have a window to be copied into."""
@@ -195,10 +200,14 @@ class Workspace:
         return found
 
 
+def _nothing() -> None:
+    """What is taken of a result that lies outside."""
+
+
 def _taker(window: Array | None) -> Any:
     """What copies a result out of the workspace."""
     if window is None:
-        return None
+        return _nothing
     return window.copy if window.ndim else partial(window.__getitem__, ())
 
 
