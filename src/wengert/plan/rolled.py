@@ -139,6 +139,10 @@ class _Walk:
         return sum(len(g.at) for g in self.groups if len(g.at) >= _FEWEST)
 
     def _index(self, out: int, source: int, params: tuple[int, ...]) -> None:
+        if len(params) == 4 and params[0] == TAKE and source not in self.view:  # x[i] of a vector, the usual case
+            self.element[out] = (source, params[1])
+            self.code[out], self.places[out] = ~source, params[1]
+            return
         base, start, strides = self.view.get(source) or (source, 0, _steps(self.avals[source].shape))
         shape, offset, steps = view_of(self.avals[source].shape, strides, params)
         if shape:
