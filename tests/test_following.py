@@ -146,6 +146,22 @@ def test_numbers_that_change_are_followed(left, compiled_soon):
     assert len(left) <= 2  # the mean's number of elements was the same number by chance
 
 
+def test_loops_that_are_rolled_up(left, compiled_soon):
+    """What is left of the tape has other slots than the recording."""
+
+    def f(x, y, rate):
+        h, total = x * y, 0.0
+        for k in range(200):
+            h = np.tanh(h * rate + y)
+            total = total + x[k % 6]
+        return np.sum(h) + total
+
+    for k in range(30):
+        y = RNG.normal(size=6)
+        agrees(f, (X + 0.1 * k, y, 0.5 if k < 12 else 0.5 + 0.01 * k), rtol=1e-5)
+    assert not left
+
+
 def test_numbers_that_were_equal_by_chance(left, compiled_soon):
     def f(x, a, b):
         return np.sum(np.sin(x * a) + np.cos(x) * b)

@@ -83,11 +83,10 @@ class Followed:
         Captured arrays and numbers that vary become inputs.
         """
         tape = self.tape
-        others = [part.slot for part in self.past.others]
-        consts = [
-            Const(c.slot, value) for c, value in zip(tape.consts, self.consts, strict=True) if c.slot not in others
-        ]
-        inputs = [*tape.inputs, *others]
+        varying = [number.index for number in self.past.numbers if number.varies]
+        known = [Const(c.slot, value) for c, value in zip(tape.consts, self.consts, strict=True)]
+        consts = [c for k, c in enumerate(known) if k not in varying]
+        inputs = [*tape.inputs, *[c.slot for c in tape.captured], *[known[k].slot for k in varying]]
         done = passed(
             Tape(tape.instructions, tape.avals, inputs, tape.outputs, consts, (), tape.lines, tape.subtapes, tape.name)
         ).tape
