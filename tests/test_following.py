@@ -687,6 +687,33 @@ def test_threads():
     assert not wrong
 
 
+def test_threads_that_meet_the_same_fault():
+    def first(x, k):
+        return np.sum(x[k] * 2.0)
+
+    def second(x, k):
+        return np.sum(x[k] * 2.0)  # second
+
+    wengert.grad(first)(X, np.array([0, 1]))
+    errors = []
+
+    def work():
+        for _ in range(40):
+            try:
+                wengert.grad(second)(X, np.array([0, 17]))
+            except Exception as error:
+                errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert len(errors) == 320
+    assert {type(e) for e in errors} == {wengert.errors.IndexingError}
+    assert all("# second" in str(e) for e in errors)
+
+
 def test_nothing_of_the_users_is_kept():
     class Mine(np.ndarray):
         pass
