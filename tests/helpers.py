@@ -1,5 +1,7 @@
 """What the tests share: operands, plain NumPy references, the naive replay, differences, and one full check."""
 
+import threading
+
 import mpmath
 import numpy as np
 import scipy.special
@@ -39,6 +41,15 @@ def precise(row):
             return np.longdouble(mpmath.nstr(y if abs(y) > mpmath.mpf("1e-4900") else 0 * y, 21))
 
     return lambda x: np.frompyfunc(number, 1, 1)(x).astype(np.longdouble)
+
+
+def in_threads(work, count):
+    """`work(k)` for every k below count, each in a thread of its own, all at the same time."""
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(count)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
 
 
 # --- operands ----------------------------------------------------------------------------------------

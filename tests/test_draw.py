@@ -13,10 +13,10 @@ from wengert import Binomial, grad, record, scan, value_and_grad
 from wengert.draw.build import MOST, graph_of
 from wengert.draw.facts import Facts, shown
 from wengert.draw.fold import fold
-from wengert.draw.graph import live_positions
 from wengert.draw.layout import Edge, Size, layout, spread
 from wengert.draw.order import Link, ordered
 from wengert.errors import MissingLibraryError, OptionError, TapeError
+from wengert.plan.live import live
 
 SVG = "{http://www.w3.org/2000/svg}"
 W = np.linspace(-1.0, 1.0, 32).reshape(8, 4)
@@ -388,7 +388,7 @@ def test_a_chain_becomes_one_box(see):
 @pytest.mark.parametrize("most", [5, 20, 100])
 def test_groups_are_a_partition_and_never_wait_for_one_another(n, reach, most):
     tape = record(tangle(n, reach=reach), 0.3, 0.4)
-    positions = live_positions(tape)
+    positions = live(tape)
     groups = fold(tape, positions, most)
     assert sorted(k for g in groups for k in g.positions) == positions
     assert len(groups) <= most + sum(g.times > 1 for g in groups)
@@ -405,7 +405,7 @@ def test_groups_are_a_partition_and_never_wait_for_one_another(n, reach, most):
 
 def test_passes_of_a_loop_are_alike():
     tape = CASES["gradient of loop"]()
-    loops = [g for g in fold(tape, live_positions(tape), 100) if g.times > 1]
+    loops = [g for g in fold(tape, live(tape), 100) if g.times > 1]
     assert sorted(g.times for g in loops) == [73, 75]
     for group in loops:
         assert len({tuple(tape.instructions[k][0].name for k in p) for p in group.passes}) == 1

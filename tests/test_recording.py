@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+from helpers import in_threads
 
 from wengert import grad, jit, scan, value_and_grad
 from wengert.errors import MutationError, NoRuleError
@@ -523,11 +524,7 @@ def test_threads_do_not_share_a_recording():
         for i in range(15):
             found[k].append(grad(f)(np.array([0.1 * i, 1.0])).tolist())
 
-    threads = [threading.Thread(target=work, args=(k,)) for k in range(count)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
+    in_threads(work, count)
     mixed = [list(f) for f in found]
     found = [[] for _ in range(count)]
     start = threading.Barrier(1)

@@ -4,10 +4,10 @@ import multiprocessing
 import os
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
+from helpers import in_threads
 
 import wengert
 from wengert.errors import OptionError
@@ -162,11 +162,7 @@ def test_many_threads_of_the_user_at_once(shared):
             if any(not np.array_equal(a, b) for a, b in zip(found, want[k], strict=True)):
                 wrong.append(k)
 
-    threads = [threading.Thread(target=work, args=(k,)) for k in range(8)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
+    in_threads(work, 8)
     assert not wrong
 
 

@@ -20,9 +20,9 @@ from wengert.draw.graph import (
     counted,
     files_of,
     kind_of,
-    live_positions,
 )
 from wengert.draw.inside import Inside, of_op, of_pass
+from wengert.plan.live import live
 from wengert.tape import Tape
 
 MOST = 100
@@ -39,7 +39,7 @@ def graph_of(tape: Tape, facts: Facts, most: int = MOST) -> Graph:
 
 def _graph(writer: Writer, most: int, inside: Inside | None = None, numbers: bool = True) -> Graph:
     tape = writer.tape
-    positions = [k for k in live_positions(tape) if writer.alias.keys().isdisjoint(tape.instructions[k][1])]
+    positions = [k for k in live(tape) if writer.alias.keys().isdisjoint(tape.instructions[k][1])]
     used = {writer.base(s) for k in positions for s in tape.instructions[k][2]} | set(tape.outputs)
     nodes = [writer.source(s, INPUT, "input") for s in tape.inputs if s not in writer.scalars]
     nodes += [writer.source(s, CAPTURED, "captured") for s, _ in tape.captured if s in used]

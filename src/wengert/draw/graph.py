@@ -76,17 +76,6 @@ def aliases_of(tape: Tape) -> dict[int, int]:
     return found
 
 
-def live_positions(tape: Tape) -> list[int]:
-    """Instructions that the result depends on, and the guards."""
-    live, found = set(tape.outputs), []
-    for k in reversed(range(len(tape))):
-        op, outs, ins, _ = tape.instructions[k]
-        if op is GUARD or not live.isdisjoint(outs):
-            live.update(ins)
-            found.append(k)
-    return found[::-1]
-
-
 def scalars_of(tape: Tape) -> dict[int, str]:
     """Constants that are plain numbers, as text: they are written into the boxes that read them."""
     return {s: shown(v) for s, v in tape.consts if np.ndim(v) == 0 and s not in tape.outputs}

@@ -11,7 +11,7 @@ of the tape is in which is found. Knows indices, concatenation and the recording
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,15 +41,13 @@ Ints = np.ndarray[Any, np.dtype[np.int64]]
 def as_scan(recorder: Recorder, tape: Tape) -> list[int] | None:
     """Append what the tape computes with its loop as a scan; the outputs. None if there is no such loop."""
     columns = _Columns(tape)
-    for k, (first, period, turns) in enumerate(columns.runs()):
+    for first, period, turns in islice(columns.runs(), _LOOPS):
         for skipped in range(_UNEVEN + 1):
             if turns - skipped >= _FEWEST:
                 loop = _Loop(columns, first + skipped * period, period, turns - skipped)
                 found = loop.append(recorder) if loop.understood() else None
                 if found is not None:
                     return found
-        if k == _LOOPS:
-            break
     return None
 
 

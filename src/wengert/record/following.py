@@ -96,11 +96,11 @@ class Past:
             state[name] = {k: slot for k, slot in state[name].items() if slot < size.avals}
         state["finite"] = {slot for slot in state["finite"] if slot < size.avals}
         state["infinite"] = [slot for slot in state["infinite"] if slot < size.avals]
-        for number in self.numbers:
-            if number.slot < size.avals and not equal(number.noted, number.value):
-                dtype = state["avals"][number.slot].dtype
-                state["consts"][number.index] = Const(number.slot, np.array(number.value, dtype)[()])
-                state["_const_slots"] = {k: s for k, s in state["_const_slots"].items() if s != number.slot}
+        others = {n.slot: n for n in self.numbers if n.slot < size.avals and not equal(n.noted, n.value)}
+        for slot, number in others.items():
+            value = np.array(number.value, state["avals"][slot].dtype)[()]
+            state["consts"][number.index] = Const(slot, value)
+        state["_const_slots"] = {k: slot for k, slot in state["_const_slots"].items() if slot not in others}
         given = self.given[: size.captured]
         state["captured"] = [Captured(g.slot, g.array) for g in given]
         state["_capture_slots"] = {id(g.array): g.slot for g in given}
@@ -137,9 +137,7 @@ class Following(Recorder):
     def arrived(self, results: list[Any]) -> bool:
         """Whether all calls were the same, and have led to the same results."""
         noted = self.past.results
-        if length_hint(self.ahead) != 1 or results[0] is not noted[0]:
-            return False
-        return len(results) == len(noted) == 1 or (len(results) == len(noted) and all(map(is_, results, noted)))
+        return length_hint(self.ahead) == 1 and len(results) == len(noted) and all(map(is_, results, noted))
 
     # --- going on as a plain recorder ------------------------------------------------------------------
 
@@ -168,9 +166,7 @@ class Following(Recorder):
     # --- comparing -------------------------------------------------------------------------------------
 
     def same(self, was: Any, now: Any) -> bool:
-        """Whether an operand is what it was the last time."""
-        if was is now:
-            return True
+        """Whether an operand, which is not the object that it was the last time, is the same nevertheless."""
         kind = type(was)
         if kind is tuple:
             return type(now) is tuple and self._all_same(was, now)

@@ -203,13 +203,7 @@ class Recorder:
 
     def direct(self, rule: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
         """The same for an operator's rule."""
-        if self.line is not None:
-            return rule(x, y)
-        self.line = here()
-        try:
-            return rule(x, y)
-        finally:
-            self.line = None
+        return self.ruled(rule, (x, y))
 
     def single(self, op: Elementwise, x: Tracer, weak: bool = True) -> Tracer:
         """`elementwise` of one tracer, the short way where nothing needs to be looked at."""

@@ -68,12 +68,13 @@ def _twin(x: Tracer, _: Any) -> Tracer:
 
 
 def _own(x: Tracer) -> Tracer:
+    """The same of an array: without the standing of a Python number."""
     return Tracer(x.recorder, x.slot, x.aval)
 
 
 def _strong(x: Tracer) -> Tracer:
     """Without the standing of a Python number."""
-    return x if x.kind is x.aval else Tracer(x.recorder, x.slot, x.aval)
+    return x if x.kind is x.aval else _own(x)
 
 
 # --- reductions --------------------------------------------------------------------------------------
